@@ -1,0 +1,355 @@
+//! Asking: what happens when a code is asked for, and asked for again.
+//!
+//! Two operations, each a pure function of what a store loaded: [`Start`] and [`Resend`]. What happens when the code is brought
+//! back is in `verification.rs`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::address::Address;
+use crate::budget::{SendLimit, SendLog};
+use crate::code::{self, CodeFormat, Label};
+use crate::env::Timestamp;
+use crate::error::Refusal;
+use crate::flow::{Challenge, Flow, FlowState, Handle, Purpose};
+use crate::id::{FlowId, IdentityId, MessageId};
+use crate::identity::Owner;
+use crate::outbox::{MessageKind, MessageState, OutboxMessage};
+use crate::project::ProjectId;
+use crate::secret::Keys;
+use crate::store::{Decision, Operation, Write};
+
+/// What asking again does to the code that is out already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResendMode {
+    /// The same code is sent again, with the same deadline, until less than three minutes of it are left.
+    SameCode,
+    /// The old code dies at once.
+    NewCode,
+}
+
+/// Who can name a flow's handle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Naming {
+    /// Only who was told: it is made of something unguessable. A dead flow stays dead.
+    Secret,
+    /// Anybody: it is made of a login id or the like. A dead flow is replaced by the next start.
+    Public,
+}
+
+/// A repeat within this answers as the send did and owes nothing.
+pub const REPEAT: Duration = Duration::from_secs(2);
+
+/// With less than this left of a code's life, a resend makes a new one.
+pub const RENEWAL: Duration = Duration::from_mins(3);
+
+/// What a start and a resend have in common: who asks, when, and what may be spent.
+#[derive(Debug)]
+pub struct Asking {
+    /// Whose tenant's.
+    pub project: ProjectId,
+    /// When.
+    pub now: Timestamp,
+    /// How long a new code lives.
+    pub code_life: Duration,
+    /// What the address may be sent; `None` lifts it.
+    pub send_limit: Option<SendLimit>,
+    /// What a resend does to the code.
+    pub mode: ResendMode,
+    /// The id of the message, if one comes to be owed.
+    pub message: MessageId,
+    /// What codes are derived with.
+    pub keys: Arc<Keys>,
+}
+
+/// Asks a question: opens the flow of a handle, or asks in it.
+#[derive(Debug)]
+pub struct Start {
+    /// Who asks, when, and what may be spent.
+    pub asking: Asking,
+    /// The surface.
+    pub dialect: &'static str,
+    /// The flow's handle.
+    pub handle: Handle,
+    /// Who can name it.
+    pub naming: Naming,
+    /// What passing shall mean.
+    pub purpose: Purpose,
+    /// Where the code goes.
+    pub address: Address,
+    /// Whose address it is, where the surface knows: [`Purpose::VerifyAddress`].
+    pub identity: Option<IdentityId>,
+    /// How the code looks.
+    pub format: CodeFormat,
+    /// How many wrong guesses end the flow.
+    pub max_attempts: u8,
+    /// How long a new flow lives.
+    pub flow_life: Duration,
+    /// The id of the flow, if one comes to be.
+    pub flow: FlowId,
+    /// Its seed.
+    pub seed: [u8; 16],
+}
+
+/// What a start or a resend must see.
+#[derive(Debug, Default)]
+pub struct StartSeen {
+    /// The flow of the handle.
+    pub flow: Option<Flow>,
+    /// Who owns the address.
+    pub owner: Option<Owner>,
+    /// What the address was sent.
+    pub send_log: SendLog,
+}
+
+/// What came of a start or a resend.
+#[derive(Debug)]
+pub enum StartOutcome {
+    /// A message is owed; or would be, if anybody owned the address.
+    Started(Box<Flow>),
+    /// A repeat: nothing more is owed.
+    Repeated(Box<Flow>),
+    /// The caller's mistake.
+    Refused(Refusal),
+}
+
+impl StartOutcome {
+    const fn refused(refusal: Refusal) -> Decision<Self> {
+        Decision { outcome: Self::Refused(refusal), writes: Vec::new() }
+    }
+}
+
+impl Operation for Start {
+    type Seen = StartSeen;
+    type Outcome = StartOutcome;
+
+    fn decide(&self, seen: StartSeen) -> Decision<StartOutcome> {
+        let StartSeen { flow, owner, send_log } = seen;
+        let owner = owner.as_ref();
+        let question = Question { address: &self.address, format: self.format };
+        let live = match flow {
+            Some(flow) if flow.is_live(self.asking.now) => Some(flow),
+            Some(dead) if self.naming == Naming::Secret => {
+                return StartOutcome::refused(why_dead(&dead, self.asking.now));
+            }
+            Some(_) | None => None,
+        };
+        let Some(mut flow) = live else {
+            return self.asking.send(self.new_flow(), &question, self.max_attempts, Epoch::Next, owner, send_log);
+        };
+        let is_same_question = flow.purpose == self.purpose
+            && flow
+                .challenge
+                .as_ref()
+                .is_some_and(|challenge| challenge.address == self.address && challenge.format == self.format);
+        if is_same_question {
+            return self.asking.repeat(flow, owner, send_log);
+        }
+        flow.purpose = self.purpose;
+        flow.identity = self.identity;
+        self.asking.send(flow, &question, self.max_attempts, Epoch::Next, owner, send_log)
+    }
+}
+
+impl Start {
+    fn new_flow(&self) -> Flow {
+        Flow {
+            id: self.flow,
+            handle: self.handle,
+            project: self.asking.project.clone(),
+            dialect: self.dialect.to_owned(),
+            purpose: self.purpose,
+            state: FlowState::Open,
+            identity: self.identity,
+            seed: self.seed,
+            challenge: None,
+            issued_at: self.asking.now,
+            expires_at: self.asking.now.plus(self.flow_life),
+        }
+    }
+}
+
+/// Asks the question of a flow again.
+#[derive(Debug)]
+pub struct Resend {
+    /// Who asks, when, and what may be spent.
+    pub asking: Asking,
+    /// The flow's handle.
+    pub handle: Handle,
+}
+
+impl Operation for Resend {
+    type Seen = StartSeen;
+    type Outcome = StartOutcome;
+
+    fn decide(&self, seen: StartSeen) -> Decision<StartOutcome> {
+        match seen.flow {
+            None => StartOutcome::refused(Refusal::FlowNotFound),
+            Some(flow) if flow.challenge.is_none() => StartOutcome::refused(Refusal::FlowNotFound),
+            Some(flow) => match standing(&flow, self.asking.now) {
+                Ok(()) | Err(Refusal::CodeExpired) => self.asking.repeat(flow, seen.owner.as_ref(), seen.send_log),
+                Err(refusal) => StartOutcome::refused(refusal),
+            },
+        }
+    }
+}
+
+/// What is asked.
+struct Question<'a> {
+    address: &'a Address,
+    format: CodeFormat,
+}
+
+/// Which code a message carries.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Epoch {
+    /// The one that is out already.
+    Same,
+    /// A new one.
+    Next,
+}
+
+impl Asking {
+    /// Asks a question that is open already, as the resend mode says.
+    fn repeat(&self, flow: Flow, owner: Option<&Owner>, send_log: SendLog) -> Decision<StartOutcome> {
+        let Some(challenge) = flow.challenge.clone() else {
+            return StartOutcome::refused(Refusal::FlowNotFound);
+        };
+        let is_repeat = self.now < challenge.sent_at.plus(REPEAT) && self.now >= challenge.sent_at;
+        if is_repeat {
+            return Decision { outcome: StartOutcome::Repeated(Box::new(flow)), writes: Vec::new() };
+        }
+        let ends_soon = challenge.expires_at < self.now.plus(RENEWAL);
+        let epoch = if self.mode == ResendMode::NewCode || ends_soon { Epoch::Next } else { Epoch::Same };
+        let question = Question { address: &challenge.address, format: challenge.format };
+        self.send(flow, &question, challenge.max_attempts, epoch, owner, send_log)
+    }
+
+    /// Spends the send budget and owes the message.
+    fn send(
+        &self,
+        mut flow: Flow,
+        question: &Question<'_>,
+        max_attempts: u8,
+        epoch: Epoch,
+        owner: Option<&Owner>,
+        send_log: SendLog,
+    ) -> Decision<StartOutcome> {
+        let mut writes = Vec::with_capacity(4);
+        if let Some(limit) = &self.send_limit {
+            match send_log.spend(limit, self.now) {
+                Ok(log) => writes.push(Write::PutSendLog {
+                    project: self.project.clone(),
+                    address: question.address.clone(),
+                    log,
+                }),
+                Err(retry_after) => return StartOutcome::refused(Refusal::TooSoon { retry_after }),
+            }
+        }
+        let kind = concern(&mut flow, owner);
+        let previous = flow.challenge.take();
+        if let Some(previous) = &previous {
+            writes.push(Write::CancelMessage { id: previous.message, at: self.now });
+        }
+        let challenge = match previous {
+            Some(previous) if epoch == Epoch::Same => {
+                Challenge { sends: previous.sends + 1, sent_at: self.now, message: self.message, ..previous }
+            }
+            previous => match self.new_challenge(&flow, question, max_attempts, previous.as_ref(), kind) {
+                Some(challenge) => challenge,
+                None => return StartOutcome::refused(Refusal::CodeExpired),
+            },
+        };
+        flow.state = FlowState::Sent;
+        flow.expires_at = flow.expires_at.max(challenge.expires_at);
+        writes.push(Write::OweMessage(OutboxMessage {
+            id: self.message,
+            project: self.project.clone(),
+            kind,
+            state: MessageState::Owed,
+            flow: flow.id,
+            epoch: challenge.epoch,
+            recipient: challenge.address.clone(),
+            due_at: self.now,
+            attempts: 0,
+            not_after: challenge.expires_at,
+            created_at: self.now,
+            last_error: None,
+        }));
+        flow.challenge = Some(challenge);
+        writes.push(Write::PutFlow(Box::new(flow.clone())));
+        Decision { outcome: StartOutcome::Started(Box::new(flow)), writes }
+    }
+
+    /// A challenge of the next epoch. Guesses already spent stay spent.
+    fn new_challenge(
+        &self,
+        flow: &Flow,
+        question: &Question<'_>,
+        max_attempts: u8,
+        previous: Option<&Challenge>,
+        kind: MessageKind,
+    ) -> Option<Challenge> {
+        let mut challenge = Challenge {
+            address: question.address.clone(),
+            epoch: previous.map_or(1, |previous| previous.epoch.saturating_add(1)),
+            sends: previous.map_or(1, |previous| previous.sends.saturating_add(1)),
+            attempts: previous.map_or(0, |previous| previous.attempts),
+            max_attempts,
+            sent_at: self.now,
+            expires_at: self.now.plus(self.code_life),
+            format: question.format,
+            key: self.keys.newest(),
+            code_digest: None,
+            message: self.message,
+        };
+        let label = match kind {
+            MessageKind::Code => Label::Code,
+            MessageKind::Decoy => Label::Decoy,
+        };
+        let code = flow.derivation(label, &challenge).code(&self.keys, challenge.key)?;
+        challenge.code_digest = Some(code::digest(&self.keys, challenge.key, &flow.handle, code.expose())?);
+        Some(challenge)
+    }
+}
+
+/// Notes in `flow` whom it concerns, and says whether a code is sent at all. Where nobody could pass, a decoy is owed: the same
+/// rows and the same work, and no mail.
+fn concern(flow: &mut Flow, owner: Option<&Owner>) -> MessageKind {
+    let owner_id = owner.map(|owner| owner.identity.id);
+    let is_proven = owner.is_some_and(|owner| owner.address.verified_at.is_some());
+    let (identity, can_pass) = match flow.purpose {
+        Purpose::SignIn => (owner_id, owner_id.is_some()),
+        Purpose::SignInOrUp => (owner_id, true),
+        // An address that is owned but was never proved may be signed up for: whoever reads it is its owner.
+        Purpose::SignUp => (owner_id.filter(|_| !is_proven), !is_proven),
+        Purpose::VerifyAddress => (flow.identity, owner_id.is_some() && owner_id == flow.identity),
+    };
+    flow.identity = identity;
+    if can_pass { MessageKind::Code } else { MessageKind::Decoy }
+}
+
+/// Whether a code can be compared in `flow`, or why not.
+pub(crate) fn standing(flow: &Flow, now: Timestamp) -> Result<(), Refusal> {
+    if flow.state == FlowState::Passed {
+        return Err(Refusal::FlowPassed);
+    }
+    if now >= flow.expires_at {
+        return Err(Refusal::FlowExpired);
+    }
+    let Some(challenge) = &flow.challenge else {
+        return Err(Refusal::FlowNotFound);
+    };
+    if challenge.attempts >= challenge.max_attempts {
+        return Err(Refusal::AttemptsExhausted);
+    }
+    if now >= challenge.expires_at {
+        return Err(Refusal::CodeExpired);
+    }
+    Ok(())
+}
+
+/// Why a flow that is not live is not.
+fn why_dead(flow: &Flow, now: Timestamp) -> Refusal {
+    standing(flow, now).err().unwrap_or(Refusal::FlowExpired)
+}

@@ -1,0 +1,495 @@
+//! [`Engine`]: what surfaces call. It mints ids, seeds and times, hands one operation to the store, and tells the observer.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::hmac;
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::address::Address;
+use crate::challenge::{Asking, Naming, Resend, ResendMode, Start, StartOutcome};
+use crate::code::CodeFormat;
+use crate::env::{Clock, Entropy, Env, IdGen, Timestamp};
+use crate::error::{Error, Fault, Refusal, Result};
+use crate::event::{ChallengeOutcome, Event, Observer, VerificationOutcome};
+use crate::flow::{Flow, Handle, Purpose};
+use crate::id::{AddressId, FlowId, IdentityId, MessageId, SessionId};
+use crate::identity::{Identity, IdentityState, Owner, VerifiableAddress};
+use crate::outbox::{Delivery, Lease, Leased, MessageState, Settle, Shown};
+use crate::project::{MOST_ATTEMPTS, Project, ProjectId, Projects};
+use crate::register::{Register, Registered};
+use crate::secret::{Digest, Keys, MasterKey, Secret};
+use crate::session::{Session, SessionTerms};
+use crate::store::{MessageQuery, OutboxDepth, Store, Swept};
+use crate::token::{Algorithm, Keyring};
+use crate::verification::{Verified, Verify, VerifyOutcome};
+
+/// Who sends a request.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Client<'a> {
+    /// The address it comes from, as far as trusted proxies say.
+    pub address: Option<IpAddr>,
+    /// What it calls itself.
+    pub user_agent: Option<&'a str>,
+}
+
+/// One request's frame: where, when, who. Made at the edge, handed on by reference.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// The tenant.
+    pub project: &'a Project,
+    /// The surface.
+    pub dialect: &'static str,
+    /// The only time the request knows.
+    pub now: Timestamp,
+    /// Who asks.
+    pub client: Client<'a>,
+}
+
+/// What a surface asks for when it starts a challenge.
+#[derive(Debug, Clone)]
+pub struct NewChallenge {
+    /// How the surface finds the flow again.
+    pub handle: Handle,
+    /// Who can name that handle.
+    pub naming: Naming,
+    /// What passing shall mean.
+    pub purpose: Purpose,
+    /// Where the code goes.
+    pub address: Address,
+    /// Whose address it is, where the surface knows.
+    pub identity: Option<IdentityId>,
+    /// How the code looks.
+    pub format: CodeFormat,
+    /// What asking again does.
+    pub mode: ResendMode,
+    /// How long the flow lives.
+    pub flow_life: Duration,
+}
+
+/// One submission of a code. Never stored; counted.
+#[derive(Debug, Clone, Copy)]
+pub struct Attempt<'a> {
+    /// The flows it may belong to.
+    pub handles: &'a [Handle],
+    /// What was typed.
+    pub code: &'a str,
+    /// The session to open on success, if any.
+    pub session: Option<SessionTerms>,
+}
+
+/// What a start or resend tells a surface: the same whether or not anybody owns the address.
+#[derive(Debug, Clone)]
+pub struct Started {
+    /// The flow, asked.
+    pub flow: Flow,
+    /// The address, for showing.
+    pub masked: String,
+}
+
+/// Why an engine does not come up.
+#[derive(Debug)]
+pub enum OpenError {
+    /// The database was made with another master key.
+    WrongMasterKey,
+    /// Ours.
+    Failed(Fault),
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WrongMasterKey => formatter.write_str(
+                "the master key is not the one this database was made with; start with the right key, or list it as an older one",
+            ),
+            Self::Failed(fault) => formatter.write_str(&fault.report()),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {}
+
+impl<T: Into<Fault>> From<T> for OpenError {
+    fn from(fault: T) -> Self {
+        Self::Failed(fault.into())
+    }
+}
+
+/// What an engine is made of.
+pub struct Parts {
+    /// Where everything is kept.
+    pub store: Arc<dyn Store>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// This node's number, for its ids.
+    pub node: u16,
+    /// The tenants.
+    pub projects: Projects,
+    /// The operator's keys.
+    pub master_key: MasterKey,
+    /// Who listens.
+    pub observer: Arc<dyn Observer>,
+}
+
+impl fmt::Debug for Parts {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Parts")
+    }
+}
+
+/// The verification engine. One per process, shared by all surfaces.
+pub struct Engine {
+    store: Arc<dyn Store>,
+    env: Env,
+    projects: Projects,
+    keys: Arc<Keys>,
+    keyring: Keyring,
+    public_ids: hmac::Key,
+    observer: Arc<dyn Observer>,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Engine")
+    }
+}
+
+/// The sealed secret of the installation: key of its public ids, and the canary that a wrong master key cannot open.
+const INSTANCE: &str = "instance";
+/// Where the inbox was last emptied.
+const INBOX_EMPTIED: &str = "inbox_emptied";
+/// How long rows that are over are kept, for answers that tell "over" from "never was".
+const KEPT: Duration = Duration::from_hours(24);
+/// How many messages the inbox shows.
+const INBOX_SIZE: u32 = 1000;
+
+impl Engine {
+    /// Comes up on a store: opens or makes the installation's secret, and continues its ids.
+    ///
+    /// # Errors
+    /// [`OpenError::WrongMasterKey`] where the store was made with a master key that is not given.
+    pub async fn open(parts: Parts) -> std::result::Result<Self, OpenError> {
+        let Parts { store, clock, entropy, node, projects, master_key, observer } = parts;
+        let keys = Keys::new(&master_key)?;
+        let highest = store.highest_id().await?;
+        let env = Env { clock, entropy, ids: Arc::new(IdGen::new(node, highest)) };
+        let fresh = Secret::new(env.bytes::<32>());
+        let place = format!("project_meta/{INSTANCE}");
+        let sealed = match store.meta(INSTANCE).await? {
+            Some(sealed) => sealed,
+            None => store.claim_meta(INSTANCE, keys.seal(env.bytes(), &place, fresh.expose())?).await?,
+        };
+        let instance = keys.open(&place, &sealed).ok_or(OpenError::WrongMasterKey)?;
+        let public_ids = hmac::Key::new(hmac::HMAC_SHA256, instance.expose());
+        Ok(Self { store, env, projects, keys: Arc::new(keys), keyring: Keyring::default(), public_ids, observer })
+    }
+
+    /// The present moment. Surfaces take it from their context.
+    pub fn now(&self) -> Timestamp {
+        self.env.clock.now()
+    }
+
+    /// `N` random bytes, for a surface's own unguessable names.
+    pub fn random<const N: usize>(&self) -> [u8; N] {
+        self.env.bytes()
+    }
+
+    /// A random UUID (RFC 9562, version 4).
+    pub fn random_uuid(&self) -> Uuid {
+        uuid::Builder::from_random_bytes(self.env.bytes()).into_uuid()
+    }
+
+    /// The tenants.
+    pub const fn projects(&self) -> &Projects {
+        &self.projects
+    }
+
+    /// Frames a request. The clock is read here, once.
+    pub fn context<'a>(&self, project: &'a Project, dialect: &'static str, client: Client<'a>) -> Context<'a> {
+        Context { project, dialect, now: self.now(), client }
+    }
+
+    // --- challenges
+
+    /// Sends a code: one operation of the store.
+    ///
+    /// The answer is the same whether or not anybody owns the address.
+    ///
+    /// # Refusals
+    /// `TooSoon`; for a handle that only its owner can name and whose flow is over also `FlowPassed`, `FlowExpired`,
+    /// `AttemptsExhausted`, `CodeExpired`.
+    pub async fn start_challenge(&self, context: &Context<'_>, new: NewChallenge) -> Result<Started> {
+        let NewChallenge { handle, naming, purpose, address, identity, format, mode, flow_life } = new;
+        let channel = address.channel();
+        let operation = Start {
+            asking: self.asking(context, mode),
+            dialect: context.dialect,
+            handle,
+            naming,
+            purpose,
+            address,
+            identity,
+            format,
+            max_attempts: context.project.policy.max_attempts.min(MOST_ATTEMPTS),
+            flow_life,
+            flow: FlowId::new(self.env.ids.next(context.now)),
+            seed: self.env.bytes(),
+        };
+        let outcome = self.store.start(operation).await?;
+        let (result, outcome) = started(outcome);
+        self.observe(&Event::Challenged { dialect: context.dialect, channel, purpose, outcome });
+        result
+    }
+
+    /// Sends a flow's code again, or a new one, as `mode` says: one operation of the store.
+    ///
+    /// # Refusals
+    /// `FlowNotFound`, `FlowPassed`, `FlowExpired`, `AttemptsExhausted`, `TooSoon`.
+    pub async fn resend(&self, context: &Context<'_>, handle: Handle, mode: ResendMode) -> Result<Started> {
+        let outcome = self.store.resend(Resend { asking: self.asking(context, mode), handle }).await?;
+        let (result, outcome) = started(outcome);
+        if let Some((channel, purpose)) = result.as_ref().ok().and_then(|started| {
+            let challenge = started.flow.challenge.as_ref()?;
+            Some((challenge.address.channel(), started.flow.purpose))
+        }) {
+            self.observe(&Event::Challenged { dialect: context.dialect, channel, purpose, outcome });
+        }
+        result
+    }
+
+    /// Compares a code, and does what its flow is for if it is right: one operation of the store.
+    ///
+    /// # Refusals
+    /// `FlowNotFound`, `FlowPassed`, `FlowExpired`, `CodeMismatch`, `CodeExpired`, `AttemptsExhausted`; and after a right code
+    /// whose purpose cannot be done any more `AddressTaken`, `IdentityNotFound`, `IdentityInactive`.
+    pub async fn verify(&self, context: &Context<'_>, attempt: Attempt<'_>) -> Result<Verified> {
+        let next = || self.env.ids.next(context.now);
+        let operation = Verify {
+            now: context.now,
+            handles: attempt.handles.to_vec(),
+            code: Secret::new(attempt.code.to_owned()),
+            session: attempt.session,
+            session_id: SessionId::new(next()),
+            identity_id: IdentityId::new(next()),
+            address_id: AddressId::new(next()),
+            keys: Arc::clone(&self.keys),
+        };
+        match self.store.verify(operation).await? {
+            VerifyOutcome::Passed(verified) => {
+                self.observe(&Event::Verified { dialect: context.dialect, outcome: VerificationOutcome::Passed });
+                Ok(*verified)
+            }
+            VerifyOutcome::Refused { refusal, flow } => {
+                self.observe(&Event::Verified { dialect: context.dialect, outcome: verification_outcome(refusal) });
+                Err(Error::Refused { refusal, flow })
+            }
+        }
+    }
+
+    /// The flow of a handle.
+    ///
+    /// # Refusals
+    /// `FlowNotFound`.
+    pub async fn flow(&self, handle: Handle) -> Result<Flow> {
+        self.store.flow(handle).await?.ok_or_else(|| Refusal::FlowNotFound.into())
+    }
+
+    fn asking(&self, context: &Context<'_>, mode: ResendMode) -> Asking {
+        Asking {
+            project: context.project.id.clone(),
+            now: context.now,
+            code_life: context.project.policy.code_life,
+            send_limit: context.project.policy.send_limit,
+            mode,
+            message: MessageId::new(self.env.ids.next(context.now)),
+            keys: Arc::clone(&self.keys),
+        }
+    }
+
+    // --- identities and sessions
+
+    /// Adds an identity with an address it has yet to prove. Where the address has an owner already, that one is the answer.
+    pub async fn register(&self, project: &ProjectId, address: Address) -> Result<Registered> {
+        let now = self.now();
+        let identity = Identity {
+            id: IdentityId::new(self.env.ids.next(now)),
+            project: project.clone(),
+            state: IdentityState::Active,
+            revision: 1,
+            created_at: now,
+            updated_at: now,
+        };
+        let address = VerifiableAddress {
+            id: AddressId::new(self.env.ids.next(now)),
+            identity: identity.id,
+            address,
+            verified_at: None,
+            created_at: now,
+        };
+        Ok(self.store.register(Register { identity, address }).await?)
+    }
+
+    /// Who owns an address.
+    ///
+    /// # Refusals
+    /// `IdentityNotFound`.
+    pub async fn owner(&self, project: &ProjectId, address: &Address) -> Result<Owner> {
+        let owner = self.store.owner(project.clone(), address.clone()).await?;
+        owner.ok_or_else(|| Refusal::IdentityNotFound.into())
+    }
+
+    /// A session, live or not.
+    pub async fn session(&self, id: SessionId) -> Result<Option<Session>> {
+        Ok(self.store.session(id).await?)
+    }
+
+    // --- tokens
+
+    /// Makes sure that the project has a key to sign with, and loads all it has.
+    pub async fn prepare_keys(&self, project: &ProjectId, algorithm: Algorithm) -> Result<()> {
+        let mut sealed = self.store.signing_keys(project.clone()).await?;
+        if !sealed.iter().any(|key| key.algorithm == algorithm) {
+            let key = Keyring::make(&self.keys, project, algorithm, 0, self.now(), self.env.bytes())?;
+            self.store.add_signing_key(key).await?;
+            sealed = self.store.signing_keys(project.clone()).await?;
+        }
+        Ok(self.keyring.load(&self.keys, project, &sealed)?)
+    }
+
+    /// Signs `claims` as a JWT with the project's key. No I/O.
+    pub fn sign<C: Serialize>(&self, context: &Context<'_>, claims: &C) -> Result<String> {
+        Ok(self.keyring.sign(&context.project.id, claims)?)
+    }
+
+    /// The project's JSON Web Key Set, ready-made.
+    pub fn jwks(&self, project: &ProjectId) -> Arc<[u8]> {
+        self.keyring.published(project)
+    }
+
+    /// The public form of a 63-bit id where a wire wants a UUID: version 8, the id and a 59-bit tag that nobody else can make.
+    ///
+    /// `kind` keeps the ids of different nouns apart.
+    pub fn public_id(&self, kind: &str, id: i64) -> Uuid {
+        let tag = u128::from(self.tag(kind, id));
+        let payload = (u128::from(id.unsigned_abs()) << 59) | tag;
+        // RFC 9562, 5.8: 48 bits, the version, 12 bits, the variant, 62 bits.
+        let high = payload >> 74;
+        let middle = (payload >> 62) & 0xfff;
+        let low = payload & ((1 << 62) - 1);
+        Uuid::from_u128((high << 80) | (0x8 << 76) | (middle << 64) | (0b10 << 62) | low)
+    }
+
+    /// The id that [`Engine::public_id`] wrote as `public`; `None` if it did not.
+    pub fn read_public_id(&self, kind: &str, public: Uuid) -> Option<i64> {
+        let bits = public.as_u128();
+        let payload = ((bits >> 80) << 74) | (((bits >> 64) & 0xfff) << 62) | (bits & ((1 << 62) - 1));
+        let id = i64::try_from(payload >> 59).ok()?;
+        (self.public_id(kind, id) == public).then_some(id)
+    }
+
+    fn tag(&self, kind: &str, id: i64) -> u64 {
+        let digest = Digest::keyed(&self.public_ids, &[kind.as_bytes(), &[0], &id.to_be_bytes()]);
+        digest.as_bytes().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes) >> 5)
+    }
+
+    // --- outbox and upkeep
+
+    /// Takes at most `limit` messages that are due, with their codes.
+    pub async fn lease_messages(&self, limit: u32) -> Result<Vec<Leased>> {
+        let operation = Lease { now: self.now(), limit, keys: Arc::clone(&self.keys) };
+        Ok(self.store.lease(operation).await?)
+    }
+
+    /// Writes down what came of deliveries.
+    pub async fn settle_messages(&self, deliveries: Vec<Delivery>) -> Result<()> {
+        for state in self.store.settle(Settle { now: self.now(), deliveries }).await? {
+            let outcome = if state == MessageState::Owed { "deferred" } else { state.name() };
+            self.observe(&Event::Delivered { outcome });
+        }
+        Ok(())
+    }
+
+    /// How much is owed.
+    pub async fn outbox_depth(&self) -> Result<OutboxDepth> {
+        Ok(self.store.outbox_depth().await?)
+    }
+
+    /// The newest messages that carried codes, as the development inbox shows them: a view over outbox and flow rows, for which no
+    /// code is stored.
+    pub async fn inbox(&self, recipient: Option<Address>) -> Result<Vec<Shown>> {
+        let emptied = self.store.meta(INBOX_EMPTIED).await?;
+        let emptied = emptied.and_then(|bytes| bytes.try_into().ok()).map_or(0, i64::from_be_bytes);
+        let query = MessageQuery { after: MessageId::new(emptied), recipient, limit: INBOX_SIZE };
+        let rows = self.store.messages(query).await?;
+        let shown = |(message, flow): (_, Option<Flow>)| {
+            let message: crate::outbox::OutboxMessage = message;
+            let purpose = flow.as_ref().map(|flow| flow.purpose);
+            let code = flow.filter(|flow| {
+                flow.challenge
+                    .as_ref()
+                    .is_some_and(|challenge| challenge.epoch == message.epoch && challenge.address == message.recipient)
+            });
+            Shown { code: code.and_then(|flow| flow.code(&self.keys)), purpose, message }
+        };
+        Ok(rows.into_iter().map(shown).collect())
+    }
+
+    /// Empties the inbox. What is owed stays owed.
+    pub async fn empty_inbox(&self) -> Result<()> {
+        let newest = self.env.ids.next(self.now());
+        Ok(self.store.put_meta(INBOX_EMPTIED, newest.to_be_bytes().to_vec()).await?)
+    }
+
+    /// Removes a bounded number of rows that have been over for a day.
+    pub async fn sweep(&self) -> Result<Swept> {
+        let now = self.now();
+        Ok(self.store.sweep(now, now.minus(KEPT)).await?)
+    }
+
+    /// Answers if a write would go through.
+    pub async fn ready(&self) -> Result<()> {
+        Ok(self.store.ping().await?)
+    }
+
+    fn observe(&self, event: &Event) {
+        self.observer.observe(event);
+        if matches!(event, Event::Challenged { outcome: ChallengeOutcome::Started, .. }) {
+            self.observer.observe(&Event::MessageOwed);
+        }
+    }
+}
+
+/// What a surface and the observer are told of a start or resend.
+fn started(outcome: StartOutcome) -> (Result<Started>, ChallengeOutcome) {
+    let (flow, outcome) = match outcome {
+        StartOutcome::Started(flow) => (flow, ChallengeOutcome::Started),
+        StartOutcome::Repeated(flow) => (flow, ChallengeOutcome::Repeated),
+        StartOutcome::Refused(refusal) => {
+            let is_budget = matches!(refusal, Refusal::TooSoon { .. });
+            let outcome = if is_budget { ChallengeOutcome::TooSoon } else { ChallengeOutcome::Refused };
+            return (Err(refusal.into()), outcome);
+        }
+    };
+    let masked = flow.challenge.as_ref().map(|challenge| challenge.address.masked()).unwrap_or_default();
+    (Ok(Started { flow: *flow, masked }), outcome)
+}
+
+fn verification_outcome(refusal: Refusal) -> VerificationOutcome {
+    match refusal {
+        Refusal::CodeMismatch { .. } => VerificationOutcome::Mismatch,
+        Refusal::AttemptsExhausted => VerificationOutcome::Exhausted,
+        Refusal::FlowExpired | Refusal::CodeExpired => VerificationOutcome::Expired,
+        Refusal::FlowPassed => VerificationOutcome::Replayed,
+        Refusal::FlowNotFound => VerificationOutcome::NotFound,
+        Refusal::AddressMalformed
+        | Refusal::AddressTaken
+        | Refusal::IdentityNotFound
+        | Refusal::IdentityInactive
+        | Refusal::TooSoon { .. } => VerificationOutcome::Refused,
+    }
+}

@@ -1,0 +1,54 @@
+//! The verification engine: somebody claims an address, a code is sent to it, he brings it back, and that is countersigned.
+//!
+//! A surface opens a [`Flow`] by starting a challenge ([`Engine::start_challenge`]); the code that is sent is derived from the flow's
+//! row and a key, and only its digest is stored. Bringing it back ([`Engine::verify`]) counts the guess, compares, and does what the
+//! flow's [`Purpose`] says, all in one operation of the [`Store`]. An operation loads what it must see under lock, a pure
+//! `decide` says what happens (`verification.rs` is the page to read first), and the store applies it and commits.
+//!
+//! Everything a caller can do wrong is a [`Refusal`]; everything that is ours to mend is a [`Fault`]. Time, randomness and ids are
+//! given, never taken. There is no HTTP in here, no SQL, no SMTP and no runtime.
+
+#![warn(missing_docs)]
+
+mod address;
+mod budget;
+mod challenge;
+mod code;
+mod engine;
+mod env;
+mod error;
+mod event;
+mod flow;
+mod id;
+mod identity;
+mod outbox;
+mod project;
+mod register;
+mod secret;
+mod session;
+mod store;
+mod token;
+mod verification;
+
+pub use address::{Address, Channel};
+pub use budget::{SendLimit, SendLog};
+pub use challenge::{Asking, Naming, RENEWAL, REPEAT, Resend, ResendMode, Start, StartOutcome, StartSeen};
+pub use code::{Alphabet, CodeFormat};
+pub use engine::{Attempt, Client, Context, Engine, NewChallenge, OpenError, Parts, Started};
+pub use env::{Clock, Entropy, Env, IdGen, SystemClock, SystemEntropy, Timestamp};
+pub use error::{BoxError, Error, Fault, Refusal, Result, StoreError};
+pub use event::{ChallengeOutcome, Deaf, Event, Observer, VerificationOutcome};
+pub use flow::{Challenge, Flow, FlowState, Handle, Purpose};
+pub use id::{AddressId, FlowId, IdentityId, MessageId, SessionId};
+pub use identity::{Identity, IdentityState, Owner, VerifiableAddress};
+pub use outbox::{
+    Delivery, DeliveryOutcome, LEASE, LEAST_LIFE, Lease, Leased, MessageKind, MessageState, OutboxMessage, Settle,
+    Shown, back_off,
+};
+pub use project::{MOST_ATTEMPTS, Policy, Project, ProjectId, Projects};
+pub use register::{Register, Registered};
+pub use secret::{Digest, KeyId, Keys, MasterKey, Secret};
+pub use session::{Session, SessionTerms};
+pub use store::{Decision, MessageQuery, Operation, OutboxDepth, Reply, Store, Swept, Write};
+pub use token::{Algorithm, SealedKey};
+pub use verification::{FlowSeen, Verified, Verify, VerifyOutcome};

@@ -1,0 +1,280 @@
+//! The outbox: messages owed to the world.
+//!
+//! A message is written in the transaction that makes it owed, and names its flow and epoch: the code is derived when it is
+//! leased for sending. Delivery is at least once; a message that may have been sent twice carries the same id both times.
+
+use std::time::Duration;
+
+use crate::address::Address;
+use crate::env::Timestamp;
+use crate::flow::{Flow, FlowState, Purpose};
+use crate::id::{FlowId, MessageId};
+use crate::project::ProjectId;
+use crate::secret::{Keys, Secret};
+use crate::store::{Decision, Operation, Write};
+use std::sync::Arc;
+
+/// What a message is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MessageKind {
+    /// Carries a code.
+    Code,
+    /// Stands where an address nobody owns was asked about: it costs the same and is never sent.
+    Decoy,
+}
+
+impl MessageKind {
+    /// The name, as stored.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Code => "code",
+            Self::Decoy => "decoy",
+        }
+    }
+
+    /// The kind called `name`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Code, Self::Decoy].into_iter().find(|it| it.name() == name)
+    }
+}
+
+/// Where a message is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MessageState {
+    /// Still to be sent.
+    Owed,
+    /// A relay took it.
+    Sent,
+    /// Replaced, passed or never meant to be sent.
+    Dropped,
+    /// Its code's life ended before a relay took it.
+    Expired,
+    /// A relay refused it for good.
+    Refused,
+}
+
+impl MessageState {
+    /// The name, as stored and as a metric's label.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Owed => "owed",
+            Self::Sent => "sent",
+            Self::Dropped => "dropped",
+            Self::Expired => "expired",
+            Self::Refused => "refused",
+        }
+    }
+
+    /// The state called `name`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Owed, Self::Sent, Self::Dropped, Self::Expired, Self::Refused].into_iter().find(|it| it.name() == name)
+    }
+}
+
+/// One message owed, or once owed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboxMessage {
+    /// Its id, and through it the mail's Message-ID.
+    pub id: MessageId,
+    /// Whose tenant's it is.
+    pub project: ProjectId,
+    /// What it is.
+    pub kind: MessageKind,
+    /// Where it is in its life.
+    pub state: MessageState,
+    /// The flow that owes it.
+    pub flow: FlowId,
+    /// The epoch of the code it carries.
+    pub epoch: u32,
+    /// Where it goes.
+    pub recipient: Address,
+    /// When it may be taken next: while it is leased, the end of the lease, which is also the lease's name.
+    pub due_at: Timestamp,
+    /// How many deliveries were tried.
+    pub attempts: u32,
+    /// After this it is worth nothing.
+    pub not_after: Timestamp,
+    /// When it was owed.
+    pub created_at: Timestamp,
+    /// What the last failed delivery said. Never a code or an address.
+    pub last_error: Option<String>,
+}
+
+/// A message somebody may now send, until its lease ends.
+#[derive(Debug)]
+pub struct Leased {
+    /// Its id.
+    pub id: MessageId,
+    /// Names the lease when it is settled.
+    pub lease: Timestamp,
+    /// Whose tenant's it is.
+    pub project: ProjectId,
+    /// What passing its code would mean.
+    pub purpose: Purpose,
+    /// Where it goes.
+    pub recipient: Address,
+    /// What it carries.
+    pub code: Secret<String>,
+    /// How many deliveries were tried before.
+    pub attempts: u32,
+    /// The end of the code's life; see [`LEAST_LIFE`].
+    pub not_after: Timestamp,
+    /// When it was owed.
+    pub created_at: Timestamp,
+}
+
+/// One try to send a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// Which message.
+    pub id: MessageId,
+    /// Under which lease: a settlement under a lease that has ended changes nothing.
+    pub lease: Timestamp,
+    /// What came of it.
+    pub outcome: DeliveryOutcome,
+}
+
+/// What came of a try.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeliveryOutcome {
+    /// A relay took it.
+    Sent,
+    /// It may or may not have arrived, or could not be tried: it stays owed.
+    Deferred {
+        /// Why, for the operator: no code, no address.
+        reason: String,
+    },
+    /// A relay refused it for good.
+    Refused {
+        /// Why, for the operator: no code, no address.
+        reason: String,
+    },
+}
+
+/// How long a lease lasts.
+pub const LEASE: Duration = Duration::from_mins(1);
+
+/// Nothing leaves with less than this left to live: it would arrive dead.
+pub const LEAST_LIFE: Duration = Duration::from_mins(1);
+
+/// The wait after the `attempts`-th failed try: 2 s, 4 s, 8 s … at most two minutes, and up to a quarter more that depends on
+/// the message, so that those who failed together do not come back together.
+pub fn back_off(attempts: u32, id: MessageId) -> Duration {
+    let base = Duration::from_secs(2) * 2_u32.saturating_pow(attempts.saturating_sub(1).min(10));
+    let base = base.min(Duration::from_mins(2));
+    // Fibonacci hashing: consecutive ids spread evenly over the quarter.
+    let spread = u32::try_from((id.get().unsigned_abs().wrapping_mul(0x9e37_79b9_7f4a_7c15)) >> 40).unwrap_or(0) % 256;
+    base + base * spread / 1024
+}
+
+/// Takes messages that are due.
+#[derive(Debug)]
+pub struct Lease {
+    /// When.
+    pub now: Timestamp,
+    /// At most how many.
+    pub limit: u32,
+    /// What codes are derived with.
+    pub keys: Arc<Keys>,
+}
+
+impl Operation for Lease {
+    /// Due messages, longest due first, each with its flow if that is still there.
+    type Seen = Vec<(OutboxMessage, Option<Flow>)>;
+    type Outcome = Vec<Leased>;
+
+    fn decide(&self, seen: Self::Seen) -> Decision<Self::Outcome> {
+        let mut outcome = Vec::new();
+        let mut writes = Vec::new();
+        for (message, flow) in seen {
+            let settle = |state| Write::SettleMessage { id: message.id, state, at: self.now, error: None };
+            let sendable = flow.as_ref().filter(|flow| message.kind == MessageKind::Code && still_asks(flow, &message));
+            let Some(flow) = sendable else {
+                writes.push(settle(MessageState::Dropped));
+                continue;
+            };
+            if message.not_after < self.now.plus(LEAST_LIFE) {
+                writes.push(settle(MessageState::Expired));
+                continue;
+            }
+            let Some(code) = flow.code(&self.keys) else {
+                writes.push(settle(MessageState::Dropped));
+                continue;
+            };
+            let lease = self.now.plus(LEASE);
+            writes.push(Write::DelayMessage { id: message.id, due_at: lease, attempts: message.attempts, error: None });
+            outcome.push(Leased {
+                id: message.id,
+                lease,
+                project: message.project,
+                purpose: flow.purpose,
+                recipient: message.recipient,
+                code,
+                attempts: message.attempts,
+                not_after: message.not_after,
+                created_at: message.created_at,
+            });
+        }
+        Decision { outcome, writes }
+    }
+}
+
+/// Whether `flow` still asks the question that `message` carries the answer to.
+fn still_asks(flow: &Flow, message: &OutboxMessage) -> bool {
+    flow.state == FlowState::Sent
+        && flow
+            .challenge
+            .as_ref()
+            .is_some_and(|challenge| challenge.epoch == message.epoch && challenge.address == message.recipient)
+}
+
+/// Writes down what came of deliveries.
+#[derive(Debug)]
+pub struct Settle {
+    /// When.
+    pub now: Timestamp,
+    /// The tries.
+    pub deliveries: Vec<Delivery>,
+}
+
+impl Operation for Settle {
+    /// The messages of the deliveries that are still there.
+    type Seen = Vec<OutboxMessage>;
+    type Outcome = Vec<MessageState>;
+
+    fn decide(&self, seen: Self::Seen) -> Decision<Self::Outcome> {
+        let mut outcome = Vec::new();
+        let mut writes = Vec::new();
+        for message in seen {
+            let delivery = self.deliveries.iter().find(|delivery| {
+                delivery.id == message.id && delivery.lease == message.due_at && message.state == MessageState::Owed
+            });
+            let Some(delivery) = delivery else { continue };
+            let (state, error) = match &delivery.outcome {
+                DeliveryOutcome::Sent => (MessageState::Sent, None),
+                DeliveryOutcome::Refused { reason } => (MessageState::Refused, Some(reason.clone())),
+                DeliveryOutcome::Deferred { reason } => (MessageState::Owed, Some(reason.clone())),
+            };
+            outcome.push(state);
+            if state == MessageState::Owed {
+                let attempts = message.attempts.saturating_add(1);
+                let due_at = self.now.plus(back_off(attempts, message.id));
+                writes.push(Write::DelayMessage { id: message.id, due_at, attempts, error });
+            } else {
+                writes.push(Write::SettleMessage { id: message.id, state, at: self.now, error });
+            }
+        }
+        Decision { outcome, writes }
+    }
+}
+
+/// A message as the development inbox shows it.
+#[derive(Debug)]
+pub struct Shown {
+    /// The message.
+    pub message: OutboxMessage,
+    /// What passing its code would mean; none where the flow is gone.
+    pub purpose: Option<Purpose>,
+    /// Its code; none where the flow has been replaced.
+    pub code: Option<Secret<String>>,
+}

@@ -1,0 +1,239 @@
+//! The storage port: load, decide, apply.
+//!
+//! A store loads, under lock, what an [`Operation`] must see; the operation's pure `decide` says what happens; the store applies
+//! the [`Write`]s it decided on and commits. The rules exist once, here, in Rust; a store is loaders and appliers, and no rule.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::address::Address;
+use crate::budget::SendLog;
+use crate::challenge::{Resend, Start, StartOutcome};
+use crate::env::Timestamp;
+use crate::error::StoreError;
+use crate::flow::{Flow, Handle};
+use crate::id::{AddressId, FlowId, IdentityId, MessageId, SessionId};
+use crate::identity::{Identity, Owner, VerifiableAddress};
+use crate::outbox::{Lease, Leased, MessageState, OutboxMessage, Settle};
+use crate::project::ProjectId;
+use crate::register::{Register, Registered};
+use crate::session::Session;
+use crate::token::SealedKey;
+use crate::verification::{Verify, VerifyOutcome};
+
+/// A change to the world, in three parts. `decide` is pure, so it may be run twice.
+pub trait Operation: Send + Sync + 'static {
+    /// The rows it must see, loaded under lock.
+    type Seen: Send;
+    /// What came of it.
+    type Outcome: Send + 'static;
+
+    /// Says what happens.
+    fn decide(&self, seen: Self::Seen) -> Decision<Self::Outcome>;
+}
+
+/// What an operation decided.
+#[derive(Debug)]
+pub struct Decision<T> {
+    /// What the caller is told, once the writes are durable.
+    pub outcome: T,
+    /// What changes, in this order.
+    pub writes: Vec<Write>,
+}
+
+/// Every change of a row there is. Each is applied by one small function of a store.
+#[derive(Debug)]
+pub enum Write {
+    /// Puts a flow in the place of whatever had its handle.
+    PutFlow(Box<Flow>),
+    /// One more wrong guess.
+    CountMiss {
+        /// Of this flow.
+        flow: FlowId,
+        /// The count it now has.
+        attempts: u8,
+    },
+    /// The flow is over; its digest goes.
+    PassFlow {
+        /// Which.
+        flow: FlowId,
+        /// Who passed, if that came to anything.
+        identity: Option<IdentityId>,
+    },
+    /// All other flows that concern an identity are gone.
+    DropFlows {
+        /// Whom they concern.
+        identity: IdentityId,
+        /// The one that stays.
+        except: FlowId,
+    },
+    /// A new identity.
+    AddIdentity(Identity),
+    /// An identity has changed.
+    BumpIdentity {
+        /// Which.
+        id: IdentityId,
+        /// The revision it now has.
+        revision: i64,
+        /// When.
+        at: Timestamp,
+    },
+    /// An identity owns another address.
+    AddAddress {
+        /// Whose tenant's.
+        project: ProjectId,
+        /// The address.
+        address: VerifiableAddress,
+    },
+    /// An address is proved.
+    ProveAddress {
+        /// Which.
+        id: AddressId,
+        /// When.
+        at: Timestamp,
+    },
+    /// The addresses an identity never proved are gone.
+    DropUnprovenAddresses {
+        /// Whose.
+        identity: IdentityId,
+        /// The one that stays.
+        except: AddressId,
+    },
+    /// Somebody is signed in.
+    OpenSession(Session),
+    /// All live sessions of an identity end.
+    EndSessions {
+        /// Whose.
+        identity: IdentityId,
+        /// When.
+        at: Timestamp,
+    },
+    /// The messages an address was sent.
+    PutSendLog {
+        /// Whose tenant's.
+        project: ProjectId,
+        /// The address.
+        address: Address,
+        /// When it was sent something.
+        log: SendLog,
+    },
+    /// A message is owed.
+    OweMessage(OutboxMessage),
+    /// A message need not be sent any more, if it is still owed.
+    CancelMessage {
+        /// Which.
+        id: MessageId,
+        /// When.
+        at: Timestamp,
+    },
+    /// A message stays owed, but not before `due_at`.
+    DelayMessage {
+        /// Which.
+        id: MessageId,
+        /// Not before this.
+        due_at: Timestamp,
+        /// How many deliveries were tried.
+        attempts: u32,
+        /// What the last one said.
+        error: Option<String>,
+    },
+    /// A message is not owed any more.
+    SettleMessage {
+        /// Which.
+        id: MessageId,
+        /// What became of it.
+        state: MessageState,
+        /// When.
+        at: Timestamp,
+        /// What the last delivery said.
+        error: Option<String>,
+    },
+}
+
+/// How the inbox asks for messages.
+#[derive(Debug, Clone)]
+pub struct MessageQuery {
+    /// Only those after this one.
+    pub after: MessageId,
+    /// Only those to this address.
+    pub recipient: Option<Address>,
+    /// At most how many, newest first.
+    pub limit: u32,
+}
+
+/// What a sweep removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Flows.
+    pub flows: usize,
+    /// Messages.
+    pub messages: usize,
+    /// Sessions.
+    pub sessions: usize,
+    /// Send logs.
+    pub send_logs: usize,
+}
+
+impl Swept {
+    /// All of them together.
+    pub const fn total(self) -> usize {
+        self.flows + self.messages + self.sessions + self.send_logs
+    }
+}
+
+/// How many messages are owed, and since when the longest.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OutboxDepth {
+    /// How many.
+    pub owed: i64,
+    /// Since when the oldest.
+    pub oldest: Option<Timestamp>,
+}
+
+/// A store's answer to come.
+pub type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// Keeps everything. Every method is atomic, and durable when it returns; a caller that goes away changes nothing: an operation
+/// once sent runs to its end. Inputs are owned: they may cross a thread.
+pub trait Store: Send + Sync {
+    /// Asks a question: sees the flow of the handle, the owner of the address, its send log.
+    fn start(&self, operation: Start) -> Reply<'_, StartOutcome>;
+    /// Asks one again: sees the flow of the handle, the owner of its address, that one's send log.
+    fn resend(&self, operation: Resend) -> Reply<'_, StartOutcome>;
+    /// Answers one: sees the flows of the handles and whom they concern.
+    fn verify(&self, operation: Verify) -> Reply<'_, VerifyOutcome>;
+    /// Adds an identity: sees the owner of its address.
+    fn register(&self, operation: Register) -> Reply<'_, Registered>;
+    /// Takes messages that are due: sees them and their flows.
+    fn lease(&self, operation: Lease) -> Reply<'_, Vec<Leased>>;
+    /// Writes down deliveries: sees their messages.
+    fn settle(&self, operation: Settle) -> Reply<'_, Vec<MessageState>>;
+    /// Removes at most 500 rows that have been over since before `before`, and send logs that say nothing any more at `now`.
+    fn sweep(&self, now: Timestamp, before: Timestamp) -> Reply<'_, Swept>;
+
+    /// The flow of a handle.
+    fn flow(&self, handle: Handle) -> Reply<'_, Option<Flow>>;
+    /// Who owns an address.
+    fn owner(&self, project: ProjectId, address: Address) -> Reply<'_, Option<Owner>>;
+    /// A session.
+    fn session(&self, id: SessionId) -> Reply<'_, Option<Session>>;
+    /// Messages that carried codes, newest first, each with its flow if that is still there.
+    fn messages(&self, query: MessageQuery) -> Reply<'_, Vec<(OutboxMessage, Option<Flow>)>>;
+    /// How much is owed.
+    fn outbox_depth(&self) -> Reply<'_, OutboxDepth>;
+
+    /// The signing keys of a project, oldest first.
+    fn signing_keys(&self, project: ProjectId) -> Reply<'_, Vec<SealedKey>>;
+    /// Adds a signing key unless its project, algorithm and slot have one already; two nodes cannot both.
+    fn add_signing_key(&self, key: SealedKey) -> Reply<'_, ()>;
+    /// The value kept under `name`.
+    fn meta(&self, name: &'static str) -> Reply<'_, Option<Vec<u8>>>;
+    /// Keeps `value` under `name` if nothing was there, and gives what is there then.
+    fn claim_meta(&self, name: &'static str, value: Vec<u8>) -> Reply<'_, Vec<u8>>;
+    /// Keeps `value` under `name`, whatever was there.
+    fn put_meta(&self, name: &'static str, value: Vec<u8>) -> Reply<'_, ()>;
+    /// The highest id of any row; 0 in an empty store.
+    fn highest_id(&self) -> Reply<'_, i64>;
+    /// Answers if a write would go through.
+    fn ping(&self) -> Reply<'_, ()>;
+}
