@@ -1,0 +1,110 @@
+-- Times are milliseconds since 1970-01-01T00:00:00Z. Ids are 63-bit numbers that grow. Text compares by its bytes.
+
+-- One journey at one surface. The challenge's columns are null until something was asked.
+CREATE TABLE flows (
+    id             INTEGER PRIMARY KEY,
+    handle         BLOB    NOT NULL UNIQUE CHECK (length(handle) = 32),
+    project        TEXT    NOT NULL,
+    dialect        TEXT    NOT NULL,
+    purpose        TEXT    NOT NULL,
+    state          TEXT    NOT NULL,
+    identity_id    INTEGER,
+    seed           BLOB    NOT NULL CHECK (length(seed) = 16),
+    issued_at      INTEGER NOT NULL,
+    expires_at     INTEGER NOT NULL,
+    channel        TEXT,
+    address        TEXT,
+    epoch          INTEGER,
+    sends          INTEGER,
+    attempts       INTEGER,
+    max_attempts   INTEGER,
+    sent_at        INTEGER,
+    code_ends_at   INTEGER,
+    code_format    TEXT,
+    key_id         INTEGER,
+    code_digest    BLOB,
+    message_id     INTEGER
+) STRICT;
+
+CREATE INDEX flows_by_identity ON flows (identity_id) WHERE identity_id IS NOT NULL;
+
+CREATE TABLE identities (
+    id             INTEGER PRIMARY KEY,
+    project        TEXT    NOT NULL,
+    state          TEXT    NOT NULL,
+    revision       INTEGER NOT NULL,
+    created_at     INTEGER NOT NULL,
+    updated_at     INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE addresses (
+    id             INTEGER PRIMARY KEY,
+    identity_id    INTEGER NOT NULL REFERENCES identities (id),
+    project        TEXT    NOT NULL,
+    channel        TEXT    NOT NULL,
+    address        TEXT    NOT NULL,
+    verified_at    INTEGER,
+    created_at     INTEGER NOT NULL,
+    UNIQUE (address, project, channel)
+) STRICT;
+
+CREATE INDEX addresses_by_identity ON addresses (identity_id);
+
+CREATE TABLE sessions (
+    id             INTEGER PRIMARY KEY,
+    project        TEXT    NOT NULL,
+    identity_id    INTEGER NOT NULL,
+    method         TEXT    NOT NULL,
+    issued_at      INTEGER NOT NULL,
+    expires_at     INTEGER NOT NULL,
+    ended_at       INTEGER
+) STRICT;
+
+CREATE INDEX sessions_by_identity ON sessions (identity_id);
+
+-- Messages owed to the world. No code: it is derived from the flow's row, with a key that is not in here.
+CREATE TABLE outbox (
+    id             INTEGER PRIMARY KEY,
+    project        TEXT    NOT NULL,
+    kind           TEXT    NOT NULL,
+    state          TEXT    NOT NULL,
+    flow_id        INTEGER NOT NULL,
+    epoch          INTEGER NOT NULL,
+    channel        TEXT    NOT NULL,
+    address        TEXT    NOT NULL,
+    due_at         INTEGER NOT NULL,
+    attempts       INTEGER NOT NULL,
+    not_after      INTEGER NOT NULL,
+    created_at     INTEGER NOT NULL,
+    settled_at     INTEGER,
+    last_error     TEXT
+) STRICT;
+
+CREATE INDEX outbox_owed ON outbox (due_at) WHERE state = 'owed';
+
+-- When an address was sent something: eight bytes a message.
+CREATE TABLE budgets (
+    address        TEXT    NOT NULL,
+    project        TEXT    NOT NULL,
+    channel        TEXT    NOT NULL,
+    sends          BLOB    NOT NULL,
+    forgotten_at   INTEGER NOT NULL,
+    PRIMARY KEY (address, project, channel)
+) STRICT, WITHOUT ROWID;
+
+-- Private keys, sealed. Unique by slot, so that no two nodes can both make one.
+CREATE TABLE signing_keys (
+    project        TEXT    NOT NULL,
+    algorithm      TEXT    NOT NULL,
+    slot           INTEGER NOT NULL,
+    kid            TEXT    NOT NULL UNIQUE,
+    created_at     INTEGER NOT NULL,
+    sealed         BLOB    NOT NULL,
+    PRIMARY KEY (project, algorithm, slot)
+) STRICT, WITHOUT ROWID;
+
+-- What the installation knows about itself.
+CREATE TABLE project_meta (
+    name           TEXT    PRIMARY KEY,
+    value          BLOB    NOT NULL
+) STRICT, WITHOUT ROWID;

@@ -1,0 +1,178 @@
+//! Flows and budgets: loaders and appliers.
+
+use engine::{
+    Address, Challenge, CodeFormat, Digest, Flow, FlowId, FlowState, Handle, IdentityId, KeyId, MessageId, ProjectId,
+    Purpose, SendLog, StoreError, Timestamp,
+};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::row::Cells;
+use crate::error::driver;
+
+/// The columns of a flow, in the order that [`read`] expects.
+macro_rules! columns {
+    () => {
+        "flows.id, handle, flows.project, dialect, purpose, flows.state, identity_id, seed, issued_at, expires_at, \
+         flows.channel, flows.address, flows.epoch, sends, flows.attempts, max_attempts, sent_at, code_ends_at, code_format, \
+         key_id, code_digest, message_id"
+    };
+}
+pub(super) use columns;
+
+/// Reads a flow whose columns begin at `first`.
+pub(super) fn read(row: &Row<'_>, first: usize) -> Result<Flow, StoreError> {
+    let cells = Cells::new(row, "flows", first)?;
+    let is_asked = cells.get::<Option<i64>>(first + 12, "epoch")?.is_some();
+    Ok(Flow {
+        id: FlowId::new(cells.id()),
+        handle: Handle::from_bytes(cells.bytes(first + 1, "handle")?),
+        project: cells.project(first + 2)?,
+        dialect: cells.get(first + 3, "dialect")?,
+        purpose: cells.word(first + 4, "purpose", Purpose::from_name)?,
+        state: cells.word(first + 5, "state", FlowState::from_name)?,
+        identity: cells.get::<Option<i64>>(first + 6, "identity_id")?.map(IdentityId::new),
+        seed: cells.bytes(first + 7, "seed")?,
+        issued_at: cells.time(first + 8, "issued_at")?,
+        expires_at: cells.time(first + 9, "expires_at")?,
+        challenge: if is_asked { Some(read_challenge(&cells, first + 10)?) } else { None },
+    })
+}
+
+fn read_challenge(cells: &Cells<'_>, first: usize) -> Result<Challenge, StoreError> {
+    let has_digest = cells.get::<Option<Vec<u8>>>(first + 10, "code_digest")?.is_some();
+    Ok(Challenge {
+        address: cells.address(first)?,
+        epoch: cells.number(first + 2, "epoch")?,
+        sends: cells.number(first + 3, "sends")?,
+        attempts: cells.number(first + 4, "attempts")?,
+        max_attempts: cells.number(first + 5, "max_attempts")?,
+        sent_at: cells.time(first + 6, "sent_at")?,
+        expires_at: cells.time(first + 7, "code_ends_at")?,
+        format: cells.word(first + 8, "code_format", CodeFormat::from_name)?,
+        key: KeyId(cells.number(first + 9, "key_id")?),
+        code_digest: if has_digest { Some(Digest::from_bytes(cells.bytes(first + 10, "code_digest")?)) } else { None },
+        message: MessageId::new(cells.get(first + 11, "message_id")?),
+    })
+}
+
+/// The flow of a handle.
+pub(super) fn by_handle(connection: &Connection, handle: &Handle) -> Result<Option<Flow>, StoreError> {
+    let sql = concat!("SELECT ", columns!(), " FROM flows WHERE handle = ?1");
+    let mut statement = connection.prepare_cached(sql).map_err(driver)?;
+    let mut rows = statement.query(params![handle.as_bytes()]).map_err(driver)?;
+    rows.next().map_err(driver)?.map(|row| read(row, 0)).transpose()
+}
+
+/// Puts a flow in the place of whatever has its handle.
+pub(super) fn put(connection: &Connection, flow: &Flow) -> Result<(), StoreError> {
+    let challenge = flow.challenge.as_ref();
+    let sql = "INSERT OR REPLACE INTO flows (id, handle, project, dialect, purpose, state, identity_id, seed, issued_at, expires_at, \
+               channel, address, epoch, sends, attempts, max_attempts, sent_at, code_ends_at, code_format, key_id, code_digest, \
+               message_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, \
+               ?22)";
+    let mut statement = connection.prepare_cached(sql).map_err(driver)?;
+    statement
+        .execute(params![
+            flow.id.get(),
+            flow.handle.as_bytes(),
+            flow.project.as_str(),
+            flow.dialect,
+            flow.purpose.name(),
+            flow.state.name(),
+            flow.identity.map(IdentityId::get),
+            flow.seed,
+            flow.issued_at.millis(),
+            flow.expires_at.millis(),
+            challenge.map(|challenge| challenge.address.channel().name()),
+            challenge.map(|challenge| challenge.address.as_str()),
+            challenge.map(|challenge| challenge.epoch),
+            challenge.map(|challenge| challenge.sends),
+            challenge.map(|challenge| challenge.attempts),
+            challenge.map(|challenge| challenge.max_attempts),
+            challenge.map(|challenge| challenge.sent_at.millis()),
+            challenge.map(|challenge| challenge.expires_at.millis()),
+            challenge.map(|challenge| challenge.format.name()),
+            challenge.map(|challenge| challenge.key.0),
+            challenge.and_then(|challenge| challenge.code_digest.as_ref().map(Digest::as_bytes)),
+            challenge.map(|challenge| challenge.message.get()),
+        ])
+        .map_err(driver)?;
+    Ok(())
+}
+
+/// One more wrong guess.
+pub(super) fn count_miss(connection: &Connection, flow: FlowId, attempts: u8) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached("UPDATE flows SET attempts = ?2 WHERE id = ?1").map_err(driver)?;
+    statement.execute(params![flow.get(), attempts]).map_err(driver)?;
+    Ok(())
+}
+
+/// The flow is over; its digest goes.
+pub(super) fn pass(connection: &Connection, flow: FlowId, identity: Option<IdentityId>) -> Result<(), StoreError> {
+    let sql = "UPDATE flows SET state = 'passed', code_digest = NULL, identity_id = ?2 WHERE id = ?1";
+    let mut statement = connection.prepare_cached(sql).map_err(driver)?;
+    statement.execute(params![flow.get(), identity.map(IdentityId::get)]).map_err(driver)?;
+    Ok(())
+}
+
+/// All other flows that concern an identity are gone.
+pub(super) fn drop_all(connection: &Connection, identity: IdentityId, except: FlowId) -> Result<(), StoreError> {
+    let sql = "DELETE FROM flows WHERE identity_id = ?1 AND id <> ?2";
+    let mut statement = connection.prepare_cached(sql).map_err(driver)?;
+    statement.execute(params![identity.get(), except.get()]).map_err(driver)?;
+    Ok(())
+}
+
+/// What an address was sent.
+pub(super) fn send_log(connection: &Connection, project: &ProjectId, address: &Address) -> Result<SendLog, StoreError> {
+    let sql = "SELECT sends FROM budgets WHERE address = ?1 AND project = ?2 AND channel = ?3";
+    let mut statement = connection.prepare_cached(sql).map_err(driver)?;
+    let stored: Option<Vec<u8>> = statement
+        .query_row(params![address.as_str(), project.as_str(), address.channel().name()], |row| row.get(0))
+        .optional()
+        .map_err(driver)?;
+    let Some(bytes) = stored else { return Ok(SendLog::default()) };
+    SendLog::from_bytes(&bytes).ok_or(StoreError::Corrupt { table: "budgets", column: "sends", id: 0 })
+}
+
+/// Keeps what an address was sent.
+pub(super) fn put_send_log(
+    connection: &Connection,
+    project: &ProjectId,
+    address: &Address,
+    log: &SendLog,
+) -> Result<(), StoreError> {
+    let sql =
+        "INSERT OR REPLACE INTO budgets (address, project, channel, sends, forgotten_at) VALUES (?1, ?2, ?3, ?4, ?5)";
+    let mut statement = connection.prepare_cached(sql).map_err(driver)?;
+    statement
+        .execute(params![
+            address.as_str(),
+            project.as_str(),
+            address.channel().name(),
+            log.to_bytes(),
+            log.forgotten_at().millis()
+        ])
+        .map_err(driver)?;
+    Ok(())
+}
+
+/// Removes flows that ended before `before` and send logs that say nothing at `now`: at most `limit` of each.
+pub(super) fn sweep(
+    connection: &Connection,
+    now: Timestamp,
+    before: Timestamp,
+    limit: usize,
+) -> Result<(usize, usize), StoreError> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    // Flows grow in the order of their ids, and the oldest end first but for a few: the scan of the first rows finds what there
+    // is to remove, without an index that every start would have to write.
+    let sql = "DELETE FROM flows WHERE id IN (SELECT id FROM (SELECT id, expires_at FROM flows ORDER BY id LIMIT 4 * ?2) \
+               WHERE expires_at < ?1 LIMIT ?2)";
+    let flows =
+        connection.prepare_cached(sql).map_err(driver)?.execute(params![before.millis(), limit]).map_err(driver)?;
+    let sql = "DELETE FROM budgets WHERE (address, project, channel) IN \
+               (SELECT address, project, channel FROM budgets WHERE forgotten_at < ?1 LIMIT ?2)";
+    let logs = connection.prepare_cached(sql).map_err(driver)?.execute(params![now.millis(), limit]).map_err(driver)?;
+    Ok((flows, logs))
+}

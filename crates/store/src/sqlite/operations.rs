@@ -1,0 +1,229 @@
+//! [`engine::Store`] over SQLite: each change is one job of the writer, each plain read one job of a reader.
+//!
+//! Under the single writer everything a loader sees is locked: no two operations run at once.
+
+use engine::{
+    Address, Flow, FlowSeen, Handle, Lease, MessageQuery, Operation, OutboxDepth, OutboxMessage, Owner, ProjectId,
+    Register, Reply, Resend, SealedKey, Session, SessionId, Settle, Start, StartSeen, Store, StoreError, Swept,
+    Timestamp, Verify, Write,
+};
+use rusqlite::Connection;
+
+use super::{SqliteStore, flow, identity, outbox, vault};
+
+/// At most so many rows of a kind go in one sweep, so that nobody waits behind it for long.
+const SWEEP: usize = 500;
+
+/// What an operation must see, loaded inside of the writer's transaction.
+trait Load: Operation {
+    fn load(&self, connection: &Connection) -> Result<Self::Seen, StoreError>;
+}
+
+/// Load, decide, apply.
+fn run<O: Load>(connection: &Connection, operation: &O) -> Result<O::Outcome, StoreError> {
+    let decision = operation.decide(operation.load(connection)?);
+    for write in &decision.writes {
+        apply(connection, write)?;
+    }
+    Ok(decision.outcome)
+}
+
+impl Load for Start {
+    fn load(&self, connection: &Connection) -> Result<StartSeen, StoreError> {
+        Ok(StartSeen {
+            flow: flow::by_handle(connection, &self.handle)?,
+            owner: identity::owner(connection, &self.asking.project, &self.address)?,
+            send_log: flow::send_log(connection, &self.asking.project, &self.address)?,
+        })
+    }
+}
+
+impl Load for Resend {
+    fn load(&self, connection: &Connection) -> Result<StartSeen, StoreError> {
+        let mut seen = StartSeen { flow: flow::by_handle(connection, &self.handle)?, ..StartSeen::default() };
+        if let Some(challenge) = seen.flow.as_ref().and_then(|flow| flow.challenge.as_ref()) {
+            seen.owner = identity::owner(connection, &self.asking.project, &challenge.address)?;
+            seen.send_log = flow::send_log(connection, &self.asking.project, &challenge.address)?;
+        }
+        Ok(seen)
+    }
+}
+
+impl Load for Verify {
+    fn load(&self, connection: &Connection) -> Result<Vec<FlowSeen>, StoreError> {
+        let mut seen = Vec::with_capacity(self.handles.len());
+        for handle in &self.handles {
+            let Some(flow) = flow::by_handle(connection, handle)? else { continue };
+            let owner = match &flow.challenge {
+                Some(challenge) => identity::owner(connection, &flow.project, &challenge.address)?,
+                None => None,
+            };
+            let is_proven = match &owner {
+                Some(owner) => identity::is_proven(connection, owner)?,
+                None => false,
+            };
+            seen.push(FlowSeen { flow, owner, is_proven });
+        }
+        Ok(seen)
+    }
+}
+
+impl Load for Register {
+    fn load(&self, connection: &Connection) -> Result<Option<Owner>, StoreError> {
+        identity::owner(connection, &self.identity.project, &self.address.address)
+    }
+}
+
+impl Load for Lease {
+    fn load(&self, connection: &Connection) -> Result<Vec<(OutboxMessage, Option<Flow>)>, StoreError> {
+        outbox::due(connection, self.now, self.limit)
+    }
+}
+
+impl Load for Settle {
+    fn load(&self, connection: &Connection) -> Result<Vec<OutboxMessage>, StoreError> {
+        outbox::of_deliveries(connection, &self.deliveries)
+    }
+}
+
+/// One change of a row.
+fn apply(connection: &Connection, write: &Write) -> Result<(), StoreError> {
+    match write {
+        Write::PutFlow(flow) => flow::put(connection, flow),
+        Write::CountMiss { flow, attempts } => flow::count_miss(connection, *flow, *attempts),
+        Write::PassFlow { flow, identity } => flow::pass(connection, *flow, *identity),
+        Write::DropFlows { identity, except } => flow::drop_all(connection, *identity, *except),
+        Write::AddIdentity(identity) => identity::add(connection, identity),
+        Write::BumpIdentity { id, revision, at } => identity::bump(connection, *id, *revision, *at),
+        Write::AddAddress { project, address } => identity::add_address(connection, project, address),
+        Write::ProveAddress { id, at } => identity::prove_address(connection, *id, *at),
+        Write::DropUnprovenAddresses { identity, except } => {
+            identity::drop_unproven_addresses(connection, *identity, *except)
+        }
+        Write::OpenSession(session) => identity::open_session(connection, session),
+        Write::EndSessions { identity, at } => identity::end_sessions(connection, *identity, *at),
+        Write::PutSendLog { project, address, log } => flow::put_send_log(connection, project, address, log),
+        Write::OweMessage(message) => outbox::owe(connection, message),
+        Write::CancelMessage { id, at } => outbox::cancel(connection, *id, *at),
+        Write::DelayMessage { id, due_at, attempts, error } => {
+            outbox::delay(connection, *id, *due_at, *attempts, error.as_deref())
+        }
+        Write::SettleMessage { id, state, at, error } => outbox::settle(connection, *id, *state, *at, error.as_deref()),
+    }
+}
+
+impl SqliteStore {
+    /// Has the writer run an operation.
+    fn change<O: Load>(&self, name: &'static str, operation: O) -> Reply<'_, O::Outcome> {
+        Box::pin(self.writer.run(name, move |connection| run(connection, &operation)))
+    }
+
+    /// Has the writer run anything else.
+    fn write<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        job: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Reply<'_, T> {
+        Box::pin(self.writer.run(name, job))
+    }
+
+    /// Has a reader read.
+    fn look<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Reply<'_, T> {
+        Box::pin(self.readers.read(job))
+    }
+}
+
+impl Store for SqliteStore {
+    fn start(&self, operation: Start) -> Reply<'_, engine::StartOutcome> {
+        self.change("start", operation)
+    }
+
+    fn resend(&self, operation: Resend) -> Reply<'_, engine::StartOutcome> {
+        self.change("resend", operation)
+    }
+
+    fn verify(&self, operation: Verify) -> Reply<'_, engine::VerifyOutcome> {
+        self.change("verify", operation)
+    }
+
+    fn register(&self, operation: Register) -> Reply<'_, engine::Registered> {
+        self.change("register", operation)
+    }
+
+    fn lease(&self, operation: Lease) -> Reply<'_, Vec<engine::Leased>> {
+        self.change("lease", operation)
+    }
+
+    fn settle(&self, operation: Settle) -> Reply<'_, Vec<engine::MessageState>> {
+        self.change("settle", operation)
+    }
+
+    fn sweep(&self, now: Timestamp, before: Timestamp) -> Reply<'_, Swept> {
+        self.write("sweep", move |connection| {
+            let (flows, send_logs) = flow::sweep(connection, now, before, SWEEP)?;
+            Ok(Swept {
+                flows,
+                messages: outbox::sweep(connection, before, SWEEP)?,
+                sessions: identity::sweep_sessions(connection, before, SWEEP)?,
+                send_logs,
+            })
+        })
+    }
+
+    fn flow(&self, handle: Handle) -> Reply<'_, Option<Flow>> {
+        self.look(move |connection| flow::by_handle(connection, &handle))
+    }
+
+    fn owner(&self, project: ProjectId, address: Address) -> Reply<'_, Option<Owner>> {
+        self.look(move |connection| identity::owner(connection, &project, &address))
+    }
+
+    fn session(&self, id: SessionId) -> Reply<'_, Option<Session>> {
+        self.look(move |connection| identity::session(connection, id))
+    }
+
+    fn messages(&self, query: MessageQuery) -> Reply<'_, Vec<(OutboxMessage, Option<Flow>)>> {
+        self.look(move |connection| outbox::list(connection, &query))
+    }
+
+    fn outbox_depth(&self) -> Reply<'_, OutboxDepth> {
+        self.look(outbox::depth)
+    }
+
+    fn signing_keys(&self, project: ProjectId) -> Reply<'_, Vec<SealedKey>> {
+        self.look(move |connection| vault::signing_keys(connection, &project))
+    }
+
+    fn add_signing_key(&self, key: SealedKey) -> Reply<'_, ()> {
+        self.write("add_signing_key", move |connection| vault::add_signing_key(connection, &key))
+    }
+
+    fn meta(&self, name: &'static str) -> Reply<'_, Option<Vec<u8>>> {
+        self.look(move |connection| vault::meta(connection, name))
+    }
+
+    fn claim_meta(&self, name: &'static str, value: Vec<u8>) -> Reply<'_, Vec<u8>> {
+        self.write("claim_meta", move |connection| {
+            if let Some(present) = vault::meta(connection, name)? {
+                return Ok(present);
+            }
+            vault::put_meta(connection, name, &value)?;
+            Ok(value)
+        })
+    }
+
+    fn put_meta(&self, name: &'static str, value: Vec<u8>) -> Reply<'_, ()> {
+        self.write("put_meta", move |connection| vault::put_meta(connection, name, &value))
+    }
+
+    fn highest_id(&self) -> Reply<'_, i64> {
+        self.look(vault::highest_id)
+    }
+
+    fn ping(&self) -> Reply<'_, ()> {
+        self.write("ping", |_| Ok(()))
+    }
+}
