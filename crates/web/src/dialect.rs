@@ -16,6 +16,11 @@ pub trait Dialect: Send + Sync {
     /// Its name: in the configuration, in metrics, in flows. Lower case, never changed.
     fn name(&self) -> &'static str;
 
+    /// What it signs tokens with: every project has a key for each before the surface is mounted. None unless it says so.
+    fn algorithms(&self) -> &'static [engine::Algorithm] {
+        &[]
+    }
+
     /// Makes the surface from `section`, what stands under `[dialects.<name>]` (empty where nothing does).
     ///
     /// # Errors
