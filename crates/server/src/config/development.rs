@@ -1,0 +1,77 @@
+//! The configuration of `countersign dev`: complete without a file, and only for this machine.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use courier::{RelaySettings, SmtpScheme};
+use engine::{MasterKey, Policy, Project, ProjectId, Projects};
+use web::TrustedProxies;
+
+use super::{Config, ConfigError, LogSettings, Origin, is_loopback_host};
+
+/// The master key of every development database: published, so that several can share one. `serve` refuses it.
+pub(super) const MASTER_KEY: [u8; 32] = *b"countersign development key, 32B";
+
+/// The project of development, in the form that Descope's SDKs want of a project's id.
+const PROJECT: &str = "P2countersigndev000000000000";
+
+/// What the flags of `countersign dev` say.
+#[derive(Debug)]
+pub(crate) struct DevelopmentSettings {
+    pub(crate) listen: SocketAddr,
+    pub(crate) admin_listen: Option<SocketAddr>,
+    pub(crate) data: PathBuf,
+    pub(crate) smtp: Option<String>,
+    pub(crate) origin: Option<String>,
+}
+
+/// Names that are never anybody's: RFC 6761 and RFC 9476.
+const RESERVED: [&str; 4] = ["test", "localhost", "example", "internal"];
+
+/// Whether `host` is this machine or a name that is reserved for such uses.
+pub(crate) fn is_development_host(host: &str) -> bool {
+    let last = host.trim_end_matches('.').rsplit('.').next().unwrap_or("");
+    is_loopback_host(host) || RESERVED.contains(&last)
+}
+
+impl Config {
+    /// The configuration of `countersign dev`.
+    pub(crate) fn development(settings: DevelopmentSettings) -> Result<Self, ConfigError> {
+        let listeners = [("--listen", Some(settings.listen)), ("--admin-listen", settings.admin_listen)];
+        for (flag, address) in listeners {
+            if address.is_some_and(|address| !address.ip().is_loopback()) {
+                return Err(ConfigError::new(format!(
+                    "{flag} must be a loopback address: `countersign dev` shows every code to whoever asks; for others there \
+                     is `countersign serve`"
+                )));
+            }
+        }
+        let origin = settings.origin.as_deref().map(Origin::parse).transpose()?;
+        if origin.as_ref().is_some_and(|origin| !is_development_host(origin.host())) {
+            return Err(ConfigError::new(
+                "--origin must be loopback, or under .test, .localhost, .example or .internal",
+            ));
+        }
+        let relays = settings.smtp.as_deref().map(|url| {
+            RelaySettings::parse(url, SmtpScheme::PlainOnLoopback)
+                .map_err(|error| ConfigError::new(format!("--smtp: {error}")))
+        });
+        let policy = Policy { send_limit: None, sign_up: true, reveals_accounts: true, ..Policy::default() };
+        let project = Project { id: ProjectId::new(PROJECT), name: "countersign dev".to_owned(), policy };
+        Ok(Self {
+            is_development: true,
+            origin,
+            listen: settings.listen,
+            admin_listen: settings.admin_listen,
+            trusted_proxies: TrustedProxies::none(),
+            database: settings.data.join("countersign.db"),
+            master_key: MasterKey::new(MASTER_KEY),
+            projects: Projects::new(project, []),
+            relays: relays.transpose()?.into_iter().collect(),
+            sender: "countersign <countersign@localhost>".to_owned(),
+            dialects: HashMap::new(),
+            log: LogSettings { level: tracing::Level::INFO, is_json: false },
+        })
+    }
+}

@@ -1,0 +1,325 @@
+//! One node: store, engine, courier, surfaces and listeners, from binding to a graceful stop.
+//!
+//! Listeners stop first and let requests end, then the courier lets mails end, then the store finishes what it was asked and closes.
+//! Mail being down stops nothing; a task that ends by itself stops everything, because half a server helps nobody.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use courier::{Courier, Relay, Templates, Transport};
+use engine::{Engine, Observer, Parts, SystemClock, SystemEntropy};
+use metrics_exporter_prometheus::PrometheusHandle;
+use store::SqliteStore;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use web::{App, Failure, Surface};
+
+use crate::app::{self, Application, Settings};
+use crate::config::{Config, ConfigError, Origin};
+use crate::control::{self, AddIdentity, IdentityAdded};
+use crate::inbox::Inbox;
+use crate::serve::{Limits, serve};
+use crate::telemetry::{self, Telemetry};
+use crate::{dialects, janitor, operator};
+
+/// Why a node did not come up, or fell. One sentence.
+#[derive(Debug)]
+pub(crate) struct NodeError(String);
+
+impl NodeError {
+    fn new(doing: &str, error: impl fmt::Display) -> Self {
+        Self(format!("{doing}: {error}"))
+    }
+}
+
+impl fmt::Display for NodeError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl From<ConfigError> for NodeError {
+    fn from(error: ConfigError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl From<web::ConfigError> for NodeError {
+    fn from(error: web::ConfigError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// A node whose listeners are bound: connections wait until it runs.
+pub(crate) struct Node {
+    origin: Origin,
+    is_development: bool,
+    engine: Arc<Engine>,
+    store: Arc<SqliteStore>,
+    courier: Courier,
+    wake: Arc<Notify>,
+    prometheus: PrometheusHandle,
+    public: (TcpListener, Application),
+    operators: Option<(TcpListener, Application)>,
+    control: (UnixListener, Application),
+    socket_file: SocketFile,
+}
+
+/// The control socket's file, which goes with it.
+struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // Gone already is as good; anything else is mended by the next start.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// Binds the control socket of `database`. The database's lock is ours, so a socket that lies there belongs to nobody.
+fn bind_control(database: &Path) -> io::Result<(UnixListener, SocketFile)> {
+    let path = control::socket_path(database);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let listener = UnixListener::bind(&path)?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+    Ok((listener, SocketFile(path)))
+}
+
+impl Node {
+    /// Binds listeners, opens the database, makes keys and mounts surfaces.
+    pub(crate) async fn bind(mut config: Config) -> Result<Self, NodeError> {
+        let public = bind(config.listen).await?;
+        let operators = match config.admin_listen {
+            Some(address) => Some(bind(address).await?),
+            None => None,
+        };
+        let origin = match config.origin.take() {
+            Some(origin) => origin,
+            None => Origin::parse(&format!("http://{}", local_address(&public)?))?,
+        };
+        config.origin = Some(origin.clone());
+
+        let wake = Arc::new(Notify::new());
+        let prometheus = telemetry::count().map_err(|error| NodeError::new("cannot count", error))?;
+        let observer = Arc::new(Telemetry::new(Arc::clone(&wake)));
+        let (store, engine) = open(&config, observer.clone()).await?;
+        let (control, socket_file) = bind_control(&config.database)
+            .map_err(|error| NodeError::new("cannot bind the control socket beside the database", error))?;
+
+        let mut surfaces = mount(&config, &engine, &origin).await?;
+        let administration = app::administration(&mut surfaces);
+        if config.is_development {
+            surfaces.push(inbox(&config, &engine)?);
+        }
+        let mut settings = Settings::new(Arc::new(SystemEntropy), observer);
+        settings.trusted_proxies = std::mem::replace(&mut config.trusted_proxies, web::TrustedProxies::none());
+        settings.development = config.is_development;
+        let settings = Arc::new(settings);
+        let application = Application::assemble(surfaces, &settings)?;
+        let operators = match operators {
+            None => None,
+            Some(listener) => {
+                let mut surfaces = administration;
+                surfaces.push(own(
+                    "operator",
+                    &["/livez", "/readyz", "/metrics"],
+                    operator::router(Arc::clone(&engine), prometheus.clone()),
+                ));
+                Some((listener, Application::assemble(surfaces, &settings)?))
+            }
+        };
+        let commands = vec![own("control", &["/"], control::router(Arc::clone(&engine)))];
+        let control = (control, Application::assemble(commands, &settings)?);
+        let courier = courier(&config, &engine)?;
+        app::log_panics();
+        Ok(Self {
+            origin,
+            is_development: config.is_development,
+            engine,
+            store,
+            courier,
+            wake,
+            prometheus,
+            public: (public, application),
+            operators,
+            control,
+            socket_file,
+        })
+    }
+
+    /// What a developer wants to know first.
+    pub(crate) fn greeting(&self) -> String {
+        let origin = self.origin.as_str();
+        let mut text = format!("countersign {} is at {origin}", env!("CARGO_PKG_VERSION"));
+        if self.is_development {
+            text += &format!("\nmail and codes are shown at {origin}/dev/inbox");
+        }
+        if let Some(Ok(address)) = self.operators.as_ref().map(|(listener, _)| listener.local_addr()) {
+            text += &format!("\n/livez, /readyz and /metrics are at http://{address}");
+        }
+        text
+    }
+
+    /// Serves until `stop`, or until a part of it falls.
+    pub(crate) async fn run(self, stop: impl Future<Output = ()>) -> Result<(), NodeError> {
+        let Self { origin, engine, store, courier, wake, prometheus, public, operators, control, socket_file, .. } =
+            self;
+        tracing::info!(origin = origin.as_str(), "countersign is up");
+        let (stopping, listening) = watch::channel(false);
+        let (stopping_courier, couriering) = watch::channel(false);
+        let mut listeners = JoinSet::new();
+        listeners.spawn(serve(public.0, public.1, Limits::default(), told(listening.clone())));
+        if let Some((listener, application)) = operators {
+            listeners.spawn(serve(listener, application, Limits::default(), told(listening.clone())));
+        }
+        listeners.spawn(serve(control.0, control.1, Limits::default(), told(listening)));
+        let mut couriers = JoinSet::new();
+        let courier_stop = told(couriering);
+        couriers.spawn(async move { courier.run(wake, courier_stop).await });
+        let mut upkeep = JoinSet::new();
+        upkeep.spawn(janitor::run(Arc::clone(&engine), prometheus));
+
+        let fell = tokio::select! {
+            () = stop => None,
+            Some(ended) = listeners.join_next() => Some(ended),
+            Some(ended) = couriers.join_next() => Some(ended),
+            Some(ended) = upkeep.join_next() => Some(ended),
+        };
+        tracing::info!("stopping: requests and mails under way may end");
+        upkeep.shutdown().await;
+        // Nobody listens only where all have ended already.
+        let _ = stopping.send(true);
+        while listeners.join_next().await.is_some() {}
+        let _ = stopping_courier.send(true);
+        while couriers.join_next().await.is_some() {}
+        store.close().await;
+        drop(socket_file);
+        match fell {
+            None => Ok(()),
+            Some(ended) => Err(NodeError::new(
+                "a part of the server ended by itself",
+                ended.err().map_or_else(|| "without an error".to_owned(), |error| error.to_string()),
+            )),
+        }
+    }
+}
+
+/// Ends when it is told to, or when nobody is left to tell.
+async fn told(mut listening: watch::Receiver<bool>) {
+    let _ = listening.wait_for(|is_told| *is_told).await;
+}
+
+/// Ends with SIGTERM or SIGINT.
+pub(crate) async fn interrupted() {
+    let Ok(mut terminated) = signal(SignalKind::terminate()) else {
+        tracing::error!("signals cannot be listened to; only SIGKILL will end this process");
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminated.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}
+
+/// Adds an identity to the database of a server that does not run.
+pub(crate) async fn add_identity(config: Config, request: &AddIdentity) -> Result<IdentityAdded, NodeError> {
+    let (store, engine) = open(&config, Arc::new(engine::Deaf)).await?;
+    let added = control::add_identity(&engine, request).await.map_err(NodeError);
+    store.close().await;
+    added
+}
+
+async fn bind(address: std::net::SocketAddr) -> Result<TcpListener, NodeError> {
+    TcpListener::bind(address).await.map_err(|error| NodeError::new(&format!("cannot listen on {address}"), error))
+}
+
+fn local_address(listener: &TcpListener) -> Result<std::net::SocketAddr, NodeError> {
+    listener.local_addr().map_err(|error| NodeError::new("cannot tell the listener's address", error))
+}
+
+/// Opens the database and the engine on it.
+async fn open(config: &Config, observer: Arc<dyn Observer>) -> Result<(Arc<SqliteStore>, Arc<Engine>), NodeError> {
+    let database = config.database.clone();
+    let listening = Arc::clone(&observer);
+    let store = tokio::task::spawn_blocking(move || store::open(&database, listening))
+        .await
+        .map_err(|error| NodeError::new("cannot open the database", error))?
+        .map_err(|error| NodeError::new("cannot open the database", error))?;
+    let parts = Parts {
+        store: store.clone(),
+        clock: Arc::new(SystemClock),
+        entropy: Arc::new(SystemEntropy),
+        node: 0,
+        projects: config.projects.clone(),
+        master_key: config.master_key.clone(),
+        observer,
+    };
+    let engine = Engine::open(parts).await.map_err(|error| NodeError::new("cannot open the database", error))?;
+    Ok((store, Arc::new(engine)))
+}
+
+/// Mounts every surface, and makes the keys it signs with first.
+async fn mount(config: &Config, engine: &Arc<Engine>, origin: &Origin) -> Result<Vec<Surface>, NodeError> {
+    let mut surfaces = Vec::new();
+    for dialect in dialects::all() {
+        for algorithm in dialect.algorithms() {
+            for project in config.projects.iter() {
+                engine.prepare_keys(&project.id, *algorithm).await.map_err(|error| match error {
+                    engine::Error::Failed(fault) => NodeError::new("cannot prepare signing keys", fault.report()),
+                    engine::Error::Refused { refusal, .. } => {
+                        NodeError(format!("cannot prepare signing keys: {refusal:?}"))
+                    }
+                })?;
+            }
+        }
+        let app = App {
+            engine: Arc::clone(engine),
+            project: Arc::clone(config.projects.default_project()),
+            origin: origin.as_str().to_owned(),
+            development: config.is_development,
+        };
+        let section = config.dialects.get(dialect.name()).cloned().unwrap_or_default();
+        surfaces.push(dialect.mount(app, section)?);
+    }
+    Ok(surfaces)
+}
+
+fn templates() -> Result<Templates, NodeError> {
+    Templates::new().map_err(|error| NodeError::new("cannot read the mail templates", error))
+}
+
+fn inbox(config: &Config, engine: &Arc<Engine>) -> Result<Surface, NodeError> {
+    let letterhead = config.letterhead(config.projects.default_project())?;
+    Ok(own("inbox", &["/dev"], Inbox::new(Arc::clone(engine), templates()?, letterhead).router()))
+}
+
+/// A surface of the server's own, which says failures neutrally.
+fn own(name: &'static str, prefixes: &[&str], router: axum::Router) -> Surface {
+    let router = router
+        .fallback(|| async { app::neutral(Failure::NotFound) })
+        .method_not_allowed_fallback(|| async { app::neutral(Failure::WrongVerb) });
+    let prefixes = prefixes.iter().map(|prefix| (*prefix).to_owned()).collect();
+    Surface { name, prefixes, router, administration: None, failure: app::neutral }
+}
+
+fn courier(config: &Config, engine: &Arc<Engine>) -> Result<Courier, NodeError> {
+    let relays = config
+        .relays
+        .iter()
+        .map(|settings| Relay::new(settings.clone()).map_err(|error| NodeError::new("cannot use a mail relay", error)));
+    let relays = relays.collect::<Result<Vec<_>, _>>()?;
+    let transport = if relays.is_empty() { Transport::inbox() } else { Transport::relays(relays) };
+    let others = config.projects.iter().map(|project| Ok((project.id.clone(), config.letterhead(project)?)));
+    let others = others.collect::<Result<HashMap<_, _>, ConfigError>>()?;
+    let letterhead = config.letterhead(config.projects.default_project())?;
+    Ok(Courier::new(Arc::clone(engine), transport, templates()?, letterhead, others))
+}

@@ -1,0 +1,121 @@
+//! What is told to the operator: log lines and metrics.
+//!
+//! The engine and the store emit events; names and labels of metrics live in one match here. Labels are closed sets. No code, token
+//! or whole address is ever told.
+
+use std::io::{self, IsTerminal as _};
+use std::sync::Arc;
+
+use engine::{Event, Observer};
+use metrics::{counter, histogram};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tokio::sync::Notify;
+use tracing::Level;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use crate::app::{AnswerObserver, Answered};
+use crate::config::LogSettings;
+
+/// Our crates, whose lines are told from the configured level on. Others are capped at info: at debug and below they would tell
+/// what they send.
+const OURS: [&str; 6] = [
+    "countersign",
+    "countersign_engine",
+    "countersign_store",
+    "countersign_web",
+    "countersign_courier",
+    "countersign_login",
+];
+
+/// Begins to log to standard error. A second call changes nothing.
+pub(crate) fn log(settings: LogSettings) {
+    let others = settings.level.min(Level::INFO);
+    let filter = OURS
+        .iter()
+        .fold(Targets::new().with_default(others), |filter, target| filter.with_target(*target, settings.level));
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
+    let registry = tracing_subscriber::registry().with(filter);
+    // Only a second subscriber is refused, and the first one stays.
+    let _ = if settings.is_json {
+        registry.with(lines.json()).try_init()
+    } else {
+        registry.with(lines.with_target(false)).try_init()
+    };
+}
+
+/// Bounds of the histograms of seconds: from a tenth of a millisecond to ten seconds.
+const SECONDS: [f64; 12] = [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.5, 2.0, 10.0];
+/// Bounds of the histogram of group sizes.
+const GROUPS: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
+
+/// Begins to count, for the whole process.
+///
+/// # Errors
+/// A sentence, where something in the process counts already.
+pub(crate) fn count() -> Result<PrometheusHandle, String> {
+    let builder = PrometheusBuilder::new()
+        .set_buckets(&SECONDS)
+        .and_then(|builder| {
+            builder.set_buckets_for_metric(Matcher::Full("countersign_commit_batch_size".to_owned()), &GROUPS)
+        })
+        .map_err(|error| error.to_string())?;
+    let recorder = builder.build_recorder();
+    let handle = recorder.handle();
+    metrics::set_global_recorder(recorder).map_err(|error| error.to_string())?;
+    Ok(handle)
+}
+
+/// Counts events, and wakes the courier when a message is owed.
+pub(crate) struct Telemetry {
+    wake: Arc<Notify>,
+}
+
+impl Telemetry {
+    pub(crate) fn new(wake: Arc<Notify>) -> Self {
+        Self { wake }
+    }
+}
+
+impl Observer for Telemetry {
+    fn observe(&self, event: &Event) {
+        match event {
+            Event::Challenged { dialect, channel, purpose, outcome } => {
+                let labels = [
+                    ("dialect", *dialect),
+                    ("channel", channel.name()),
+                    ("purpose", purpose.name()),
+                    ("outcome", outcome.name()),
+                ];
+                counter!("countersign_challenges_total", &labels).increment(1);
+            }
+            Event::Verified { dialect, outcome } => {
+                let labels = [("dialect", *dialect), ("outcome", outcome.name())];
+                counter!("countersign_verifications_total", &labels).increment(1);
+            }
+            Event::MessageOwed => self.wake.notify_one(),
+            Event::Delivered { outcome } => {
+                counter!("countersign_deliveries_total", "outcome" => *outcome).increment(1);
+            }
+            Event::Stored { operation, took } => {
+                histogram!("countersign_store_seconds", "op" => *operation, "backend" => "sqlite").record(*took);
+            }
+            Event::Committed { operations } => {
+                #[expect(clippy::cast_precision_loss, reason = "a group has at most 256 operations")]
+                histogram!("countersign_commit_batch_size").record(*operations as f64);
+            }
+        }
+    }
+}
+
+impl AnswerObserver for Telemetry {
+    fn answered(&self, answered: &Answered<'_>) {
+        let labels = [
+            ("dialect", answered.dialect.to_owned()),
+            ("route", answered.route.to_owned()),
+            ("status", answered.status.to_string()),
+        ];
+        histogram!("countersign_http_seconds", &labels).record(answered.took);
+    }
+}
