@@ -6,7 +6,7 @@
 //!
 //! ```
 //! use serde::Deserialize;
-//! use web::{Accepts, Received, Text};
+//! use countersign_web::{Accepts, Received, Text};
 //!
 //! #[derive(Deserialize)]
 //! struct Request<'a> {
@@ -18,7 +18,7 @@
 //! let received = Received::from_bytes(Accepts::Json, Some("application/json"), br#"{"email": "a@example.com"}"#)?;
 //! let request: Request<'_> = received.decode()?;
 //! assert_eq!(request.email.as_deref(), Some("a@example.com"));
-//! # Ok::<(), web::BodyError>(())
+//! # Ok::<(), countersign_web::BodyError>(())
 //! ```
 //!
 //! **Unset and `null`.** A field of type `Option<Text>` with `#[serde(borrow, default)]` is `None` when it is absent or
