@@ -18,7 +18,7 @@ use crate::event::{ChallengeOutcome, Event, Observer, VerificationOutcome};
 use crate::flow::{Flow, Handle, Purpose};
 use crate::id::{AddressId, FlowId, IdentityId, MessageId, SessionId};
 use crate::identity::{Identity, IdentityState, Owner, VerifiableAddress};
-use crate::outbox::{Delivery, Lease, Leased, MessageState, Settle, Shown};
+use crate::outbox::{Delivery, Lease, Leased, Leases, MessageState, Settle, Shown};
 use crate::project::{MOST_ATTEMPTS, Project, ProjectId, Projects};
 use crate::register::{Register, Registered};
 use crate::secret::{Digest, Keys, MasterKey, Secret};
@@ -401,8 +401,18 @@ impl Engine {
 
     /// Takes at most `limit` messages that are due, with their codes.
     pub async fn lease_messages(&self, limit: u32) -> Result<Vec<Leased>> {
-        let operation = Lease { now: self.now(), limit, keys: Arc::clone(&self.keys) };
-        Ok(self.store.lease(operation).await?)
+        let mut leased = Vec::new();
+        loop {
+            let free = limit.saturating_sub(u32::try_from(leased.len()).unwrap_or(u32::MAX));
+            let operation = Lease { now: self.now(), limit: free, keys: Arc::clone(&self.keys) };
+            let Leases { messages, may_be_more } = self.store.lease(operation).await?;
+            let is_full = messages.len() >= usize::try_from(free).unwrap_or(usize::MAX);
+            leased.extend(messages);
+            // Rows that need not be sent any more were settled on the way; what must be sent may stand behind them.
+            if is_full || !may_be_more {
+                return Ok(leased);
+            }
+        }
     }
 
     /// Writes down what came of deliveries.

@@ -42,8 +42,8 @@ pub use flow::{Challenge, Flow, FlowState, Handle, Purpose};
 pub use id::{AddressId, FlowId, IdentityId, MessageId, SessionId};
 pub use identity::{Identity, IdentityState, Owner, VerifiableAddress};
 pub use outbox::{
-    Delivery, DeliveryOutcome, LEASE, LEAST_LIFE, Lease, Leased, MessageKind, MessageState, OutboxMessage, Settle,
-    Shown, back_off,
+    Delivery, DeliveryOutcome, LEASE, LEAST_LIFE, LOOK_AHEAD, Lease, Leased, Leases, MessageKind, MessageState,
+    OutboxMessage, Settle, Shown, back_off,
 };
 pub use project::{MOST_ATTEMPTS, Policy, Project, ProjectId, Projects};
 pub use register::{Register, Registered};

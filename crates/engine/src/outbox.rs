@@ -167,6 +167,9 @@ pub fn back_off(attempts: u32, id: MessageId) -> Duration {
     base + base * spread / 1024
 }
 
+/// So many rows beyond those it may take a [`Lease`] looks at: what need not be sent any more must not stand in the way of what must.
+pub const LOOK_AHEAD: u32 = 64;
+
 /// Takes messages that are due.
 #[derive(Debug)]
 pub struct Lease {
@@ -178,15 +181,36 @@ pub struct Lease {
     pub keys: Arc<Keys>,
 }
 
+impl Lease {
+    /// How many rows it must see.
+    pub const fn sight(&self) -> u32 {
+        self.limit.saturating_add(LOOK_AHEAD)
+    }
+}
+
+/// What a [`Lease`] came to.
+#[derive(Debug)]
+pub struct Leases {
+    /// The messages that may be sent now.
+    pub messages: Vec<Leased>,
+    /// Whether more were due than it saw.
+    pub may_be_more: bool,
+}
+
 impl Operation for Lease {
-    /// Due messages, longest due first, each with its flow if that is still there.
+    /// Due messages, longest due first and at most [`Lease::sight`], each with its flow if that is still there.
     type Seen = Vec<(OutboxMessage, Option<Flow>)>;
-    type Outcome = Vec<Leased>;
+    type Outcome = Leases;
 
     fn decide(&self, seen: Self::Seen) -> Decision<Self::Outcome> {
-        let mut outcome = Vec::new();
+        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
+        let may_be_more = seen.len() >= usize::try_from(self.sight()).unwrap_or(usize::MAX);
+        let mut messages = Vec::new();
         let mut writes = Vec::new();
         for (message, flow) in seen {
+            if messages.len() == limit {
+                break;
+            }
             let settle = |state| Write::SettleMessage { id: message.id, state, at: self.now, error: None };
             let sendable = flow.as_ref().filter(|flow| message.kind == MessageKind::Code && still_asks(flow, &message));
             let Some(flow) = sendable else {
@@ -203,7 +227,7 @@ impl Operation for Lease {
             };
             let lease = self.now.plus(LEASE);
             writes.push(Write::DelayMessage { id: message.id, due_at: lease, attempts: message.attempts, error: None });
-            outcome.push(Leased {
+            messages.push(Leased {
                 id: message.id,
                 lease,
                 project: message.project,
@@ -215,7 +239,7 @@ impl Operation for Lease {
                 created_at: message.created_at,
             });
         }
-        Decision { outcome, writes }
+        Decision { outcome: Leases { messages, may_be_more }, writes }
     }
 }
 

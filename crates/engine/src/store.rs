@@ -14,7 +14,7 @@ use crate::error::StoreError;
 use crate::flow::{Flow, Handle};
 use crate::id::{AddressId, FlowId, IdentityId, MessageId, SessionId};
 use crate::identity::{Identity, Owner, VerifiableAddress};
-use crate::outbox::{Lease, Leased, MessageState, OutboxMessage, Settle};
+use crate::outbox::{Lease, Leases, MessageState, OutboxMessage, Settle};
 use crate::project::ProjectId;
 use crate::register::{Register, Registered};
 use crate::session::Session;
@@ -205,7 +205,7 @@ pub trait Store: Send + Sync {
     /// Adds an identity: sees the owner of its address.
     fn register(&self, operation: Register) -> Reply<'_, Registered>;
     /// Takes messages that are due: sees them and their flows.
-    fn lease(&self, operation: Lease) -> Reply<'_, Vec<Leased>>;
+    fn lease(&self, operation: Lease) -> Reply<'_, Leases>;
     /// Writes down deliveries: sees their messages.
     fn settle(&self, operation: Settle) -> Reply<'_, Vec<MessageState>>;
     /// Removes at most 500 rows that have been over since before `before`, and send logs that say nothing any more at `now`.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use countersign_courier::{Courier, Templates, Transport};
 use engine::{
-    Address, Client, Clock, CodeFormat, Deaf, Engine, Entropy, Flow, Handle, IdentityId, Lease, Leased, MasterKey,
+    Address, Client, Clock, CodeFormat, Deaf, Engine, Entropy, Flow, Handle, IdentityId, Lease, Leases, MasterKey,
     MessageQuery, MessageState, Naming, NewChallenge, Operation as _, OutboxDepth, OutboxMessage, Owner, Parts, Policy,
     Project, ProjectId, Projects, Purpose, Register, Registered, Reply, Resend, ResendMode, SealedKey, SendLog,
     Session, SessionId, Settle, Start, StartOutcome, StartSeen, Store, StoreError, Swept, Timestamp, Verify,
@@ -109,13 +109,13 @@ impl Store for Outbox {
         done(decision.outcome)
     }
 
-    fn lease(&self, operation: Lease) -> Reply<'_, Vec<Leased>> {
+    fn lease(&self, operation: Lease) -> Reply<'_, Leases> {
         if self.is_out_of_reach.load(Ordering::SeqCst) {
             return unheard_of();
         }
         let mut rows = self.rows.lock().unwrap();
         let is_due = |row: &&(OutboxMessage, _)| row.0.state == MessageState::Owed && row.0.due_at <= operation.now;
-        let seen = rows.values().filter(is_due).take(operation.limit as usize).cloned().collect();
+        let seen = rows.values().filter(is_due).take(operation.sight() as usize).cloned().collect();
         let decision = operation.decide(seen);
         Self::apply(&mut rows, decision.writes);
         done(decision.outcome)

@@ -76,7 +76,7 @@ impl Load for Register {
 
 impl Load for Lease {
     fn load(&self, connection: &Connection) -> Result<Vec<(OutboxMessage, Option<Flow>)>, StoreError> {
-        outbox::due(connection, self.now, self.limit)
+        outbox::due(connection, self.now, self.sight())
     }
 }
 
@@ -153,7 +153,7 @@ impl Store for SqliteStore {
         self.change("register", operation)
     }
 
-    fn lease(&self, operation: Lease) -> Reply<'_, Vec<engine::Leased>> {
+    fn lease(&self, operation: Lease) -> Reply<'_, engine::Leases> {
         self.change("lease", operation)
     }
 

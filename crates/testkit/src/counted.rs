@@ -1,0 +1,116 @@
+//! A store that counts what is asked of it, reads too: how it is shown that a request is one operation of the store.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use engine::{
+    Address, Flow, Handle, Lease, Leases, MessageQuery, MessageState, OutboxDepth, OutboxMessage, Owner, ProjectId,
+    Register, Registered, Reply, Resend, SealedKey, Session, SessionId, Settle, Start, StartOutcome, Store, Swept,
+    Timestamp, Verify, VerifyOutcome,
+};
+
+/// Hands everything on to the store inside, and notes the name of each method called.
+pub struct Counted {
+    inner: Arc<dyn Store>,
+    calls: Mutex<Vec<&'static str>>,
+}
+
+impl std::fmt::Debug for Counted {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Counted").field("calls", &self.calls).finish_non_exhaustive()
+    }
+}
+
+impl Counted {
+    /// Counts what is asked of `inner`.
+    pub fn new(inner: Arc<dyn Store>) -> Self {
+        Self { inner, calls: Mutex::default() }
+    }
+
+    /// The methods called since this was last asked, in their order.
+    pub fn take_calls(&self) -> Vec<&'static str> {
+        std::mem::take(&mut *self.calls.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn note(&self, name: &'static str) -> &dyn Store {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner).push(name);
+        self.inner.as_ref()
+    }
+}
+
+impl Store for Counted {
+    fn start(&self, operation: Start) -> Reply<'_, StartOutcome> {
+        self.note("start").start(operation)
+    }
+
+    fn resend(&self, operation: Resend) -> Reply<'_, StartOutcome> {
+        self.note("resend").resend(operation)
+    }
+
+    fn verify(&self, operation: Verify) -> Reply<'_, VerifyOutcome> {
+        self.note("verify").verify(operation)
+    }
+
+    fn register(&self, operation: Register) -> Reply<'_, Registered> {
+        self.note("register").register(operation)
+    }
+
+    fn lease(&self, operation: Lease) -> Reply<'_, Leases> {
+        self.note("lease").lease(operation)
+    }
+
+    fn settle(&self, operation: Settle) -> Reply<'_, Vec<MessageState>> {
+        self.note("settle").settle(operation)
+    }
+
+    fn sweep(&self, now: Timestamp, before: Timestamp) -> Reply<'_, Swept> {
+        self.note("sweep").sweep(now, before)
+    }
+
+    fn flow(&self, handle: Handle) -> Reply<'_, Option<Flow>> {
+        self.note("flow").flow(handle)
+    }
+
+    fn owner(&self, project: ProjectId, address: Address) -> Reply<'_, Option<Owner>> {
+        self.note("owner").owner(project, address)
+    }
+
+    fn session(&self, id: SessionId) -> Reply<'_, Option<Session>> {
+        self.note("session").session(id)
+    }
+
+    fn messages(&self, query: MessageQuery) -> Reply<'_, Vec<(OutboxMessage, Option<Flow>)>> {
+        self.note("messages").messages(query)
+    }
+
+    fn outbox_depth(&self) -> Reply<'_, OutboxDepth> {
+        self.note("outbox_depth").outbox_depth()
+    }
+
+    fn signing_keys(&self, project: ProjectId) -> Reply<'_, Vec<SealedKey>> {
+        self.note("signing_keys").signing_keys(project)
+    }
+
+    fn add_signing_key(&self, key: SealedKey) -> Reply<'_, ()> {
+        self.note("add_signing_key").add_signing_key(key)
+    }
+
+    fn meta(&self, name: &'static str) -> Reply<'_, Option<Vec<u8>>> {
+        self.note("meta").meta(name)
+    }
+
+    fn claim_meta(&self, name: &'static str, value: Vec<u8>) -> Reply<'_, Vec<u8>> {
+        self.note("claim_meta").claim_meta(name, value)
+    }
+
+    fn put_meta(&self, name: &'static str, value: Vec<u8>) -> Reply<'_, ()> {
+        self.note("put_meta").put_meta(name, value)
+    }
+
+    fn highest_id(&self) -> Reply<'_, i64> {
+        self.note("highest_id").highest_id()
+    }
+
+    fn ping(&self) -> Reply<'_, ()> {
+        self.note("ping").ping()
+    }
+}
