@@ -12,11 +12,12 @@ use crate::code::{self, CodeFormat, Label};
 use crate::env::Timestamp;
 use crate::error::Refusal;
 use crate::flow::{Challenge, Flow, FlowState, Handle, Purpose};
-use crate::id::{FlowId, IdentityId, MessageId};
+use crate::id::{AddressId, FlowId, IdentityId, MessageId, SessionId};
 use crate::identity::Owner;
 use crate::outbox::{MessageKind, MessageState, OutboxMessage};
 use crate::project::ProjectId;
-use crate::secret::Keys;
+use crate::secret::{Digest, Keys};
+use crate::session::Caller;
 use crate::store::{Decision, Operation, Write};
 
 /// What asking again does to the code that is out already.
@@ -79,6 +80,14 @@ pub struct Start {
     pub address: Address,
     /// Whose address it is, where the surface knows: [`Purpose::VerifyAddress`].
     pub identity: Option<IdentityId>,
+    /// On whose behalf an address is changed: [`Purpose::ChangeAddress`].
+    pub change: Option<Change>,
+    /// What is said about the identity that may come to be: a JSON object.
+    pub attributes: Option<String>,
+    /// The surface's own small note.
+    pub memo: Option<String>,
+    /// Whether the answer may tell who has an account.
+    pub disclosure: Disclosure,
     /// How the code looks.
     pub format: CodeFormat,
     /// How many wrong guesses end the flow.
@@ -91,6 +100,35 @@ pub struct Start {
     pub seed: [u8; 16],
 }
 
+/// On whose behalf an address is changed, and which.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// A live session of the identity.
+    pub session: SessionId,
+    /// The address of it that the new one comes to.
+    pub current: Address,
+    /// Whether the identity keeps that one.
+    pub keeping: Keeping,
+}
+
+/// What becomes of the address that another one comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keeping {
+    /// The new one takes its place.
+    Replace,
+    /// The identity has both.
+    Both,
+}
+
+/// Whether an answer may tell who has an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disclosure {
+    /// Known and unknown addresses get the same answer.
+    Uniform,
+    /// A sign-in of nobody and a sign-up of somebody are refused, as some originals do. Only development.
+    Telling,
+}
+
 /// What a start or a resend must see.
 #[derive(Debug, Default)]
 pub struct StartSeen {
@@ -100,6 +138,8 @@ pub struct StartSeen {
     pub owner: Option<Owner>,
     /// What the address was sent.
     pub send_log: SendLog,
+    /// The session of a [`Change`] and whose it is.
+    pub caller: Option<Caller>,
 }
 
 /// What came of a start or a resend.
@@ -124,8 +164,12 @@ impl Operation for Start {
     type Outcome = StartOutcome;
 
     fn decide(&self, seen: StartSeen) -> Decision<StartOutcome> {
-        let StartSeen { flow, owner, send_log } = seen;
+        let StartSeen { flow, owner, send_log, caller } = seen;
         let owner = owner.as_ref();
+        let terms = match self.terms(caller.as_ref()) {
+            Ok(terms) => terms,
+            Err(refusal) => return StartOutcome::refused(refusal),
+        };
         let question = Question { address: &self.address, format: self.format };
         let live = match flow {
             Some(flow) if flow.is_live(self.asking.now) => Some(flow),
@@ -134,25 +178,88 @@ impl Operation for Start {
             }
             Some(_) | None => None,
         };
+        if self.disclosure == Disclosure::Telling
+            && let Err(refusal) = self.tell(owner, &terms)
+        {
+            return StartOutcome::refused(refusal);
+        }
         let Some(mut flow) = live else {
-            return self.asking.send(self.new_flow(), &question, self.max_attempts, Epoch::Next, owner, send_log);
+            let flow = self.new_flow(terms);
+            return self.asking.send(flow, &question, self.max_attempts, Epoch::Next, owner, send_log);
         };
-        let is_same_question = flow.purpose == self.purpose
-            && flow
-                .challenge
-                .as_ref()
-                .is_some_and(|challenge| challenge.address == self.address && challenge.format == self.format);
-        if is_same_question {
+        if self.is_asked_already(&flow, &terms) {
             return self.asking.repeat(flow, owner, send_log);
         }
-        flow.purpose = self.purpose;
-        flow.identity = self.identity;
+        self.put(&mut flow, terms);
         self.asking.send(flow, &question, self.max_attempts, Epoch::Next, owner, send_log)
     }
 }
 
+/// Whom a question concerns, as far as the surface says.
+struct Terms {
+    identity: Option<IdentityId>,
+    replaces: Option<AddressId>,
+}
+
 impl Start {
-    fn new_flow(&self) -> Flow {
+    /// Whom the question concerns. A change of address needs a live session of somebody who has the present one.
+    fn terms(&self, caller: Option<&Caller>) -> Result<Terms, Refusal> {
+        let Some(change) = &self.change else {
+            return Ok(Terms { identity: self.identity, replaces: None });
+        };
+        let caller = caller.ok_or(Refusal::SessionEnded)?;
+        caller.check(self.dialect, &self.asking.project, self.asking.now)?;
+        let current = caller.account.find(&change.current).ok_or(Refusal::IdentityNotFound)?;
+        let replaces = (change.keeping == Keeping::Replace).then_some(current.id);
+        Ok(Terms { identity: Some(caller.account.identity.id), replaces })
+    }
+
+    /// Refuses at once what could not pass, for surfaces whose originals do.
+    fn tell(&self, owner: Option<&Owner>, terms: &Terms) -> Result<(), Refusal> {
+        let is_proven = owner.is_some_and(|owner| owner.address.verified_at.is_some());
+        let is_other = owner.is_some_and(|owner| Some(owner.identity.id) != terms.identity);
+        match self.purpose {
+            Purpose::SignIn if owner.is_none() => Err(Refusal::IdentityNotFound),
+            Purpose::SignUp if is_proven => Err(Refusal::AddressTaken),
+            Purpose::ChangeAddress if is_other => Err(Refusal::AddressTaken),
+            Purpose::SignIn
+            | Purpose::SignUp
+            | Purpose::SignInOrUp
+            | Purpose::VerifyAddress
+            | Purpose::ChangeAddress => Ok(()),
+        }
+    }
+
+    /// Whether `flow`, which is live, asks this question already, so that asking is a resend.
+    ///
+    /// Where anybody can name the flow, a question that somebody can answer holds until it is over, whatever else is asked
+    /// meanwhile: else a stranger's start would put his purpose and his attributes in the place of the owner's. A change of
+    /// address is asked by its owner, who may think better of it.
+    fn is_asked_already(&self, flow: &Flow, terms: &Terms) -> bool {
+        let Some(challenge) = &flow.challenge else { return false };
+        if challenge.address != self.address || challenge.format != self.format {
+            return false;
+        }
+        let is_same = flow.purpose == self.purpose
+            && flow.attributes == self.attributes
+            && flow.memo == self.memo
+            && flow.replaces == terms.replaces
+            && (terms.identity.is_none() || flow.identity == terms.identity);
+        let holds = self.naming == Naming::Public
+            && self.change.is_none()
+            && challenge.code_digest == self.asking.digest(flow, challenge, MessageKind::Code);
+        is_same || holds
+    }
+
+    fn put(&self, flow: &mut Flow, terms: Terms) {
+        flow.purpose = self.purpose;
+        flow.identity = terms.identity;
+        flow.replaces = terms.replaces;
+        flow.attributes.clone_from(&self.attributes);
+        flow.memo.clone_from(&self.memo);
+    }
+
+    fn new_flow(&self, terms: Terms) -> Flow {
         Flow {
             id: self.flow,
             handle: self.handle,
@@ -160,7 +267,10 @@ impl Start {
             dialect: self.dialect.to_owned(),
             purpose: self.purpose,
             state: FlowState::Open,
-            identity: self.identity,
+            identity: terms.identity,
+            replaces: terms.replaces,
+            attributes: self.attributes.clone(),
+            memo: self.memo.clone(),
             seed: self.seed,
             challenge: None,
             issued_at: self.asking.now,
@@ -246,13 +356,21 @@ impl Asking {
                 Err(retry_after) => return StartOutcome::refused(Refusal::TooSoon { retry_after }),
             }
         }
+        let concerned = flow.identity;
         let kind = concern(&mut flow, owner);
         let previous = flow.challenge.take();
         if let Some(previous) = &previous {
             writes.push(Write::CancelMessage { id: previous.message, at: self.now });
         }
         let challenge = match previous {
-            Some(previous) if epoch == Epoch::Same => {
+            // Only a code that still passes, for whom it was asked, is worth sending again: since then the address may have come to
+            // be somebody's or nobody's, or the key may be gone.
+            Some(previous)
+                if epoch == Epoch::Same
+                    && concerned == flow.identity
+                    && previous.code_digest.is_some()
+                    && previous.code_digest == self.digest(&flow, &previous, kind) =>
+            {
                 Challenge { sends: previous.sends + 1, sent_at: self.now, message: self.message, ..previous }
             }
             previous => match self.new_challenge(&flow, question, max_attempts, previous.as_ref(), kind) {
@@ -303,13 +421,18 @@ impl Asking {
             code_digest: None,
             message: self.message,
         };
+        challenge.code_digest = Some(self.digest(flow, &challenge, kind)?);
+        Some(challenge)
+    }
+
+    /// What is stored for the code of `challenge`, if a message of `kind` carries it; `None` once its key is gone.
+    fn digest(&self, flow: &Flow, challenge: &Challenge, kind: MessageKind) -> Option<Digest> {
         let label = match kind {
             MessageKind::Code => Label::Code,
             MessageKind::Decoy => Label::Decoy,
         };
-        let code = flow.derivation(label, &challenge).code(&self.keys, challenge.key)?;
-        challenge.code_digest = Some(code::digest(&self.keys, challenge.key, &flow.handle, code.expose())?);
-        Some(challenge)
+        let code = flow.derivation(label, challenge).code(&self.keys, challenge.key)?;
+        code::digest(&self.keys, challenge.key, &flow.handle, code.expose())
     }
 }
 
@@ -324,6 +447,7 @@ fn concern(flow: &mut Flow, owner: Option<&Owner>) -> MessageKind {
         // An address that is owned but was never proved may be signed up for: whoever reads it is its owner.
         Purpose::SignUp => (owner_id.filter(|_| !is_proven), !is_proven),
         Purpose::VerifyAddress => (flow.identity, owner_id.is_some() && owner_id == flow.identity),
+        Purpose::ChangeAddress => (flow.identity, owner_id.is_none() || owner_id == flow.identity),
     };
     flow.identity = identity;
     if can_pass { MessageKind::Code } else { MessageKind::Decoy }

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use aws_lc_rs::hmac;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use crate::address::Address;
-use crate::challenge::{Asking, Naming, Resend, ResendMode, Start, StartOutcome};
+use crate::challenge::{Asking, Change, Disclosure, Naming, Resend, ResendMode, Start, StartOutcome};
 use crate::code::CodeFormat;
 use crate::env::{Clock, Entropy, Env, IdGen, Timestamp};
 use crate::error::{Error, Fault, Refusal, Result};
@@ -22,9 +23,9 @@ use crate::outbox::{Delivery, Lease, Leased, Leases, MessageState, Settle, Shown
 use crate::project::{MOST_ATTEMPTS, Project, ProjectId, Projects};
 use crate::register::{Register, Registered};
 use crate::secret::{Digest, Keys, MasterKey, Secret};
-use crate::session::{Session, SessionTerms};
+use crate::session::{Caller, EndSessions, Refresh, RefreshOutcome, Rotation, SessionTerms, Sessions};
 use crate::store::{MessageQuery, OutboxDepth, Store, Swept};
-use crate::token::{Algorithm, Keyring};
+use crate::token::{Algorithm, Keyring, Times};
 use crate::verification::{Verified, Verify, VerifyOutcome};
 
 /// Who sends a request.
@@ -62,6 +63,14 @@ pub struct NewChallenge {
     pub address: Address,
     /// Whose address it is, where the surface knows.
     pub identity: Option<IdentityId>,
+    /// On whose behalf an address is changed: with [`Purpose::ChangeAddress`], and only with it.
+    pub change: Option<Change>,
+    /// What is said about the identity that may come to be: a JSON object, as text.
+    pub attributes: Option<String>,
+    /// The surface's own small note, handed back with the flow.
+    pub memo: Option<String>,
+    /// Whether the answer may tell who has an account. Uniform unless the project's policy reveals accounts.
+    pub disclosure: Disclosure,
     /// How the code looks.
     pub format: CodeFormat,
     /// What asking again does.
@@ -221,11 +230,13 @@ impl Engine {
     /// The answer is the same whether or not anybody owns the address.
     ///
     /// # Refusals
-    /// `TooSoon`; for a handle that only its owner can name and whose flow is over also `FlowPassed`, `FlowExpired`,
+    /// `TooSoon`; for a change of address `SessionEnded`, `IdentityInactive` and, where the present address is not the identity's,
+    /// `IdentityNotFound`; where accounts are told `IdentityNotFound` and `AddressTaken`; for a handle that only its owner can name and whose flow is over also `FlowPassed`, `FlowExpired`,
     /// `AttemptsExhausted`, `CodeExpired`.
     pub async fn start_challenge(&self, context: &Context<'_>, new: NewChallenge) -> Result<Started> {
-        let NewChallenge { handle, naming, purpose, address, identity, format, mode, flow_life } = new;
-        let channel = address.channel();
+        let NewChallenge { handle, naming, purpose, address, identity, change, attributes, memo, disclosure, .. } = new;
+        let (channel, mode) = (address.channel(), new.mode);
+        let disclosure = if context.project.policy.reveals_accounts { disclosure } else { Disclosure::Uniform };
         let operation = Start {
             asking: self.asking(context, mode),
             dialect: context.dialect,
@@ -234,9 +245,13 @@ impl Engine {
             purpose,
             address,
             identity,
-            format,
+            change,
+            attributes,
+            memo,
+            disclosure,
+            format: new.format,
             max_attempts: context.project.policy.max_attempts.min(MOST_ATTEMPTS),
-            flow_life,
+            flow_life: new.flow_life,
             flow: FlowId::new(self.env.ids.next(context.now)),
             seed: self.env.bytes(),
         };
@@ -320,6 +335,7 @@ impl Engine {
             id: IdentityId::new(self.env.ids.next(now)),
             project: project.clone(),
             state: IdentityState::Active,
+            traits: "{}".to_owned(),
             revision: 1,
             created_at: now,
             updated_at: now,
@@ -343,9 +359,43 @@ impl Engine {
         owner.ok_or_else(|| Refusal::IdentityNotFound.into())
     }
 
-    /// A session, live or not.
-    pub async fn session(&self, id: SessionId) -> Result<Option<Session>> {
-        Ok(self.store.session(id).await?)
+    /// A live session of this surface, and whose it is.
+    ///
+    /// # Refusals
+    /// `SessionEnded`, `IdentityInactive`.
+    pub async fn caller(&self, context: &Context<'_>, session: SessionId) -> Result<Caller> {
+        let caller = self.store.caller(session).await?.ok_or(Refusal::SessionEnded)?;
+        caller.check(context.dialect, &context.project.id, context.now)?;
+        Ok(caller)
+    }
+
+    /// Has a session go on: one operation of the store. The answer's session has the generation that the next token must name.
+    ///
+    /// # Refusals
+    /// `SessionEnded`, `IdentityInactive`, `TokenInvalid` (the session lives on), `TokenReused` (it has been ended).
+    pub async fn refresh(
+        &self,
+        context: &Context<'_>,
+        session: SessionId,
+        generation: u32,
+        rotation: Rotation,
+    ) -> Result<Caller> {
+        let project = context.project.id.clone();
+        let operation = Refresh { now: context.now, project, dialect: context.dialect, session, generation, rotation };
+        match self.store.refresh(operation).await? {
+            RefreshOutcome::Refreshed(caller) => Ok(*caller),
+            RefreshOutcome::Refused(refusal) => Err(refusal.into()),
+        }
+    }
+
+    /// Ends a session, or all of whom it belongs to: one operation of the store.
+    ///
+    /// # Refusals
+    /// `SessionEnded`.
+    pub async fn end_sessions(&self, context: &Context<'_>, session: SessionId, which: Sessions) -> Result<()> {
+        let project = context.project.id.clone();
+        let operation = EndSessions { now: context.now, project, dialect: context.dialect, session, which };
+        Ok(self.store.end_sessions(operation).await??)
     }
 
     // --- tokens
@@ -358,17 +408,37 @@ impl Engine {
             self.store.add_signing_key(key).await?;
             sealed = self.store.signing_keys(project.clone()).await?;
         }
-        Ok(self.keyring.load(&self.keys, project, &sealed)?)
+        Ok(self.keyring.load(&self.keys, project, algorithm, &sealed)?)
+    }
+
+    /// Whether [`Engine::sign`] has a key.
+    pub fn can_sign(&self, project: &ProjectId, algorithm: Algorithm) -> bool {
+        self.keyring.is_ready(project, algorithm)
     }
 
     /// Signs `claims` as a JWT with the project's key. No I/O.
-    pub fn sign<C: Serialize>(&self, context: &Context<'_>, claims: &C) -> Result<String> {
-        Ok(self.keyring.sign(&context.project.id, claims)?)
+    pub fn sign<C: Serialize>(&self, context: &Context<'_>, algorithm: Algorithm, claims: &C) -> Result<String> {
+        Ok(self.keyring.sign(&context.project.id, algorithm, claims)?)
     }
 
-    /// The project's JSON Web Key Set, ready-made.
-    pub fn jwks(&self, project: &ProjectId) -> Arc<[u8]> {
-        self.keyring.published(project)
+    /// The claims of a JWT that a key of the project signed. No I/O: whether its session stands is another question.
+    ///
+    /// # Refusals
+    /// `TokenInvalid`: signed by nobody, altered, or, where `times` count, over.
+    pub fn authenticate<C: DeserializeOwned>(
+        &self,
+        context: &Context<'_>,
+        algorithm: Algorithm,
+        token: &str,
+        times: Times,
+    ) -> Result<C> {
+        let claims = self.keyring.verify(&context.project.id, algorithm, token, times, context.now);
+        claims.ok_or_else(|| Refusal::TokenInvalid.into())
+    }
+
+    /// The project's JSON Web Key Set for an algorithm, ready-made.
+    pub fn jwks(&self, project: &ProjectId, algorithm: Algorithm) -> Arc<[u8]> {
+        self.keyring.published(project, algorithm)
     }
 
     /// The public form of a 63-bit id where a wire wants a UUID: version 8, the id and a 59-bit tag that nobody else can make.
@@ -500,6 +570,9 @@ fn verification_outcome(refusal: Refusal) -> VerificationOutcome {
         | Refusal::AddressTaken
         | Refusal::IdentityNotFound
         | Refusal::IdentityInactive
+        | Refusal::SessionEnded
+        | Refusal::TokenInvalid
+        | Refusal::TokenReused
         | Refusal::TooSoon { .. } => VerificationOutcome::Refused,
     }
 }

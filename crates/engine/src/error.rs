@@ -79,6 +79,12 @@ pub enum Refusal {
     IdentityNotFound,
     /// The identity may not sign in.
     IdentityInactive,
+    /// There is no such session, or it is over.
+    SessionEnded,
+    /// The token is none of ours, or has been replaced.
+    TokenInvalid,
+    /// The token was replaced long ago: its session has been ended.
+    TokenReused,
     /// Another message may be asked for in `retry_after`.
     TooSoon {
         /// How long to wait.

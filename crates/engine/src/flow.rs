@@ -8,7 +8,7 @@ use std::fmt;
 use crate::address::Address;
 use crate::code::{CodeFormat, Derivation, Label};
 use crate::env::Timestamp;
-use crate::id::{FlowId, IdentityId, MessageId};
+use crate::id::{AddressId, FlowId, IdentityId, MessageId};
 use crate::project::ProjectId;
 use crate::secret::{Digest, KeyId, Keys, Secret, fingerprint};
 
@@ -53,6 +53,8 @@ pub enum Purpose {
     SignInOrUp,
     /// An identity proves an address that it has.
     VerifyAddress,
+    /// An identity proves an address that it then has, in the place of another or beside it.
+    ChangeAddress,
 }
 
 impl Purpose {
@@ -63,12 +65,15 @@ impl Purpose {
             Self::SignUp => "sign_up",
             Self::SignInOrUp => "sign_in_or_up",
             Self::VerifyAddress => "verify_address",
+            Self::ChangeAddress => "change_address",
         }
     }
 
     /// The purpose called `name`.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::SignIn, Self::SignUp, Self::SignInOrUp, Self::VerifyAddress].into_iter().find(|it| it.name() == name)
+        [Self::SignIn, Self::SignUp, Self::SignInOrUp, Self::VerifyAddress, Self::ChangeAddress]
+            .into_iter()
+            .find(|it| it.name() == name)
     }
 
     /// Whether an identity may come to be by passing. Only then is a code sent to an address nobody owns.
@@ -148,6 +153,12 @@ pub struct Flow {
     pub state: FlowState,
     /// Whom it concerns: the owner of the address when it was asked about, or the identity that passed.
     pub identity: Option<IdentityId>,
+    /// The address that passing takes away from the identity: [`Purpose::ChangeAddress`] only.
+    pub replaces: Option<AddressId>,
+    /// What was said about the identity that may come to be: a JSON object, unproven until the flow passes.
+    pub attributes: Option<String>,
+    /// The surface's own small note, opaque to the engine.
+    pub memo: Option<String>,
     /// What codes are derived from, together with a key that is not in the database.
     pub seed: [u8; 16],
     /// The live question.

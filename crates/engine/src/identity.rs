@@ -38,6 +38,8 @@ pub struct Identity {
     pub project: ProjectId,
     /// Whether it may sign in.
     pub state: IdentityState,
+    /// What is known about it: a JSON object, as text.
+    pub traits: String,
     /// Grows by one with each change.
     pub revision: i64,
     /// When it came to be.
@@ -68,4 +70,25 @@ pub struct Owner {
     pub identity: Identity,
     /// The address.
     pub address: VerifiableAddress,
+}
+
+/// An identity with all its addresses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// The identity.
+    pub identity: Identity,
+    /// Its addresses, the oldest first.
+    pub addresses: Vec<VerifiableAddress>,
+}
+
+impl Account {
+    /// Whether the identity has proved any address.
+    pub fn is_proven(&self) -> bool {
+        self.addresses.iter().any(|address| address.verified_at.is_some())
+    }
+
+    /// The identity's own entry for `address`.
+    pub fn find(&self, address: &Address) -> Option<&VerifiableAddress> {
+        self.addresses.iter().find(|own| own.address == *address)
+    }
 }

@@ -32,7 +32,9 @@ mod verification;
 
 pub use address::{Address, Channel};
 pub use budget::{SendLimit, SendLog};
-pub use challenge::{Asking, Naming, RENEWAL, REPEAT, Resend, ResendMode, Start, StartOutcome, StartSeen};
+pub use challenge::{
+    Asking, Change, Disclosure, Keeping, Naming, RENEWAL, REPEAT, Resend, ResendMode, Start, StartOutcome, StartSeen,
+};
 pub use code::{Alphabet, CodeFormat};
 pub use engine::{Attempt, Client, Context, Engine, NewChallenge, OpenError, Parts, Started};
 pub use env::{Clock, Entropy, Env, IdGen, SystemClock, SystemEntropy, Timestamp};
@@ -40,7 +42,7 @@ pub use error::{BoxError, Error, Fault, Refusal, Result, StoreError};
 pub use event::{ChallengeOutcome, Deaf, Event, Observer, VerificationOutcome};
 pub use flow::{Challenge, Flow, FlowState, Handle, Purpose};
 pub use id::{AddressId, FlowId, IdentityId, MessageId, SessionId};
-pub use identity::{Identity, IdentityState, Owner, VerifiableAddress};
+pub use identity::{Account, Identity, IdentityState, Owner, VerifiableAddress};
 pub use outbox::{
     Delivery, DeliveryOutcome, LEASE, LEAST_LIFE, LOOK_AHEAD, Lease, Leased, Leases, MessageKind, MessageState,
     OutboxMessage, Settle, Shown, back_off,
@@ -48,7 +50,7 @@ pub use outbox::{
 pub use project::{MOST_ATTEMPTS, Policy, Project, ProjectId, Projects};
 pub use register::{Register, Registered};
 pub use secret::{Digest, KeyId, Keys, MasterKey, Secret};
-pub use session::{Session, SessionTerms};
+pub use session::{Caller, EndSessions, GRACE, Refresh, RefreshOutcome, Rotation, Session, SessionTerms, Sessions};
 pub use store::{Decision, MessageQuery, Operation, OutboxDepth, Reply, Store, Swept, Write};
-pub use token::{Algorithm, SealedKey};
+pub use token::{Algorithm, SealedKey, Times};
 pub use verification::{FlowSeen, Verified, Verify, VerifyOutcome};

@@ -10,14 +10,14 @@ use crate::address::Address;
 use crate::budget::SendLog;
 use crate::challenge::{Resend, Start, StartOutcome};
 use crate::env::Timestamp;
-use crate::error::StoreError;
+use crate::error::{Refusal, StoreError};
 use crate::flow::{Flow, Handle};
 use crate::id::{AddressId, FlowId, IdentityId, MessageId, SessionId};
 use crate::identity::{Identity, Owner, VerifiableAddress};
 use crate::outbox::{Lease, Leases, MessageState, OutboxMessage, Settle};
 use crate::project::ProjectId;
 use crate::register::{Register, Registered};
-use crate::session::Session;
+use crate::session::{Caller, EndSessions, Refresh, RefreshOutcome, Session};
 use crate::token::SealedKey;
 use crate::verification::{Verify, VerifyOutcome};
 
@@ -78,6 +78,13 @@ pub enum Write {
         /// When.
         at: Timestamp,
     },
+    /// What is known about an identity.
+    PutTraits {
+        /// Whose.
+        id: IdentityId,
+        /// A JSON object, as text.
+        traits: String,
+    },
     /// An identity owns another address.
     AddAddress {
         /// Whose tenant's.
@@ -92,6 +99,8 @@ pub enum Write {
         /// When.
         at: Timestamp,
     },
+    /// An identity does not own an address any more.
+    DropAddress(AddressId),
     /// The addresses an identity never proved are gone.
     DropUnprovenAddresses {
         /// Whose.
@@ -101,6 +110,15 @@ pub enum Write {
     },
     /// Somebody is signed in.
     OpenSession(Session),
+    /// A session has a new refresh token: its generation and its times.
+    RotateSession(Session),
+    /// A session ends.
+    EndSession {
+        /// Which.
+        id: SessionId,
+        /// When.
+        at: Timestamp,
+    },
     /// All live sessions of an identity end.
     EndSessions {
         /// Whose.
@@ -202,6 +220,10 @@ pub trait Store: Send + Sync {
     fn resend(&self, operation: Resend) -> Reply<'_, StartOutcome>;
     /// Answers one: sees the flows of the handles and whom they concern.
     fn verify(&self, operation: Verify) -> Reply<'_, VerifyOutcome>;
+    /// Has a session go on: sees it and whose it is.
+    fn refresh(&self, operation: Refresh) -> Reply<'_, RefreshOutcome>;
+    /// Ends sessions: sees the one that asks and whose it is.
+    fn end_sessions(&self, operation: EndSessions) -> Reply<'_, Result<(), Refusal>>;
     /// Adds an identity: sees the owner of its address.
     fn register(&self, operation: Register) -> Reply<'_, Registered>;
     /// Takes messages that are due: sees them and their flows.
@@ -215,8 +237,8 @@ pub trait Store: Send + Sync {
     fn flow(&self, handle: Handle) -> Reply<'_, Option<Flow>>;
     /// Who owns an address.
     fn owner(&self, project: ProjectId, address: Address) -> Reply<'_, Option<Owner>>;
-    /// A session.
-    fn session(&self, id: SessionId) -> Reply<'_, Option<Session>>;
+    /// A session and whose it is.
+    fn caller(&self, id: SessionId) -> Reply<'_, Option<Caller>>;
     /// Messages that carried codes, newest first, each with its flow if that is still there.
     fn messages(&self, query: MessageQuery) -> Reply<'_, Vec<(OutboxMessage, Option<Flow>)>>;
     /// How much is owed.

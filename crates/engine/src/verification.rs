@@ -12,7 +12,7 @@ use crate::env::Timestamp;
 use crate::error::Refusal;
 use crate::flow::{Flow, FlowState, Handle, Purpose};
 use crate::id::{AddressId, IdentityId, SessionId};
-use crate::identity::{Identity, IdentityState, Owner, VerifiableAddress};
+use crate::identity::{Account, Identity, IdentityState, Owner, VerifiableAddress};
 use crate::secret::{Keys, Secret};
 use crate::session::{Session, SessionTerms};
 use crate::store::{Decision, Operation, Write};
@@ -45,8 +45,8 @@ pub struct FlowSeen {
     pub flow: Flow,
     /// Who owns the address of its challenge now.
     pub owner: Option<Owner>,
-    /// Whether that identity has proved any address.
-    pub is_proven: bool,
+    /// The identity that the flow concerns, or else that owner, with all its addresses.
+    pub account: Option<Account>,
 }
 
 /// What came of a submitted code.
@@ -72,6 +72,8 @@ pub struct Verified {
     pub identity: Identity,
     /// The address, proved.
     pub address: VerifiableAddress,
+    /// All addresses the identity has now, the oldest first.
+    pub addresses: Vec<VerifiableAddress>,
     /// The session, if one was asked for.
     pub session: Option<Session>,
     /// Whether this identity never proved an address before.
@@ -126,7 +128,7 @@ impl Verify {
 
     /// Does what passing means. Whatever comes of it, the code is spent.
     fn pass(&self, seen: FlowSeen) -> Decision<VerifyOutcome> {
-        let FlowSeen { mut flow, owner, is_proven } = seen;
+        let FlowSeen { mut flow, owner, account } = seen;
         flow.state = FlowState::Passed;
         let Some(challenge) = flow.challenge.as_mut() else {
             return Decision {
@@ -136,97 +138,140 @@ impl Verify {
         };
         challenge.code_digest = None;
         let address = challenge.address.clone();
-        let owner = match allowed(&flow, owner) {
-            Ok(owner) => owner,
+        let mut writes = Vec::with_capacity(4);
+        let proof = match allowed(&flow, owner.as_ref(), account) {
+            Ok(Some(account)) => self.prove(&flow, &address, account, &mut writes),
+            Ok(None) => self.create(&flow, address, &mut writes),
             Err(refusal) => {
                 let writes = vec![Write::PassFlow { flow: flow.id, identity: flow.identity }];
                 return Decision { outcome: VerifyOutcome::Refused { refusal, flow: Some(Box::new(flow)) }, writes };
             }
         };
-        let mut writes = Vec::with_capacity(4);
-        let is_first_proof = owner.is_none() || !is_proven;
-        let Owner { identity, address } = match owner {
-            Some(owner) => self.prove(&flow, owner, is_proven, &mut writes),
-            None => self.create(&flow, address, &mut writes),
-        };
+        let Proof { identity, address, addresses, is_first } = proof;
         flow.identity = Some(identity.id);
         writes.push(Write::PassFlow { flow: flow.id, identity: flow.identity });
         let session = self.session.map(|terms| Session {
             id: self.session_id,
             project: flow.project.clone(),
+            dialect: flow.dialect.clone(),
             identity: identity.id,
             method: address.address.channel().name().to_owned(),
             issued_at: self.now,
             expires_at: self.now.plus(terms.life),
             ended_at: None,
+            generation: 0,
+            rotated_at: self.now,
+            previous_rotated_at: self.now,
         });
         writes.extend(session.clone().map(Write::OpenSession));
-        let verified = Verified { flow, identity, address, session, is_first_proof };
+        let verified = Verified { flow, identity, address, addresses, session, is_first_proof: is_first };
         Decision { outcome: VerifyOutcome::Passed(Box::new(verified)), writes }
     }
 
-    /// The owner has proved the address. At an identity's first proof everything that was there before it ends: whoever set the
-    /// account up may have been somebody else.
-    fn prove(&self, flow: &Flow, mut owner: Owner, is_proven: bool, writes: &mut Vec<Write>) -> Owner {
-        let identity = owner.identity.id;
-        if !is_proven {
-            writes.push(Write::EndSessions { identity, at: self.now });
-            writes.push(Write::DropFlows { identity, except: flow.id });
-            writes.push(Write::DropUnprovenAddresses { identity, except: owner.address.id });
+    /// An identity that is there has proved `address`, which it has or is given now.
+    ///
+    /// At its first proof everything that was there before ends: whoever set the account up may have been somebody else.
+    fn prove(&self, flow: &Flow, address: &Address, account: Account, writes: &mut Vec<Write>) -> Proof {
+        let is_first = !account.is_proven();
+        let Account { mut identity, mut addresses } = account;
+        let known = addresses.iter().position(|own| own.address == *address);
+        let mut proved = match known {
+            Some(index) => addresses.remove(index),
+            None => self.new_address(identity.id, address.clone()),
+        };
+        let is_changed = proved.verified_at.is_none() || known.is_none() || flow.replaces.is_some();
+        if is_first {
+            writes.push(Write::EndSessions { identity: identity.id, at: self.now });
+            writes.push(Write::DropFlows { identity: identity.id, except: flow.id });
+            writes.push(Write::DropUnprovenAddresses { identity: identity.id, except: proved.id });
+            addresses.clear();
+            if let Some(attributes) = &flow.attributes {
+                identity.traits.clone_from(attributes);
+                writes.push(Write::PutTraits { id: identity.id, traits: attributes.clone() });
+            }
         }
-        if owner.address.verified_at.is_none() {
-            owner.address.verified_at = Some(self.now);
-            owner.identity.revision += 1;
-            owner.identity.updated_at = self.now;
-            writes.push(Write::ProveAddress { id: owner.address.id, at: self.now });
-            writes.push(Write::BumpIdentity { id: identity, revision: owner.identity.revision, at: self.now });
+        if known.is_none() {
+            proved.verified_at = Some(self.now);
+            writes.push(Write::AddAddress { project: flow.project.clone(), address: proved.clone() });
+        } else if proved.verified_at.is_none() {
+            proved.verified_at = Some(self.now);
+            writes.push(Write::ProveAddress { id: proved.id, at: self.now });
         }
-        owner
+        if let Some(replaced) = flow.replaces.filter(|replaced| *replaced != proved.id) {
+            addresses.retain(|own| own.id != replaced);
+            writes.push(Write::DropAddress(replaced));
+        }
+        if is_changed {
+            identity.revision += 1;
+            identity.updated_at = self.now;
+            writes.push(Write::BumpIdentity { id: identity.id, revision: identity.revision, at: self.now });
+        }
+        addresses.push(proved.clone());
+        addresses.sort_by_key(|own| own.id);
+        Proof { identity, address: proved, addresses, is_first }
     }
 
     /// Somebody new.
-    fn create(&self, flow: &Flow, address: Address, writes: &mut Vec<Write>) -> Owner {
+    fn create(&self, flow: &Flow, address: Address, writes: &mut Vec<Write>) -> Proof {
         let identity = Identity {
             id: self.identity_id,
             project: flow.project.clone(),
             state: IdentityState::Active,
+            traits: flow.attributes.clone().unwrap_or_else(|| "{}".to_owned()),
             revision: 1,
             created_at: self.now,
             updated_at: self.now,
         };
-        let address = VerifiableAddress {
-            id: self.address_id,
-            identity: identity.id,
-            address,
-            verified_at: Some(self.now),
-            created_at: self.now,
-        };
+        let mut address = self.new_address(identity.id, address);
+        address.verified_at = Some(self.now);
         writes.push(Write::AddIdentity(identity.clone()));
         writes.push(Write::AddAddress { project: flow.project.clone(), address: address.clone() });
-        Owner { identity, address }
+        Proof { identity, addresses: vec![address.clone()], address, is_first: true }
+    }
+
+    fn new_address(&self, identity: IdentityId, address: Address) -> VerifiableAddress {
+        VerifiableAddress { id: self.address_id, identity, address, verified_at: None, created_at: self.now }
     }
 }
 
-/// Whether the address may still be proved for what the flow was started for: to whom, or that somebody new comes to be.
+/// What a right code came to.
+struct Proof {
+    identity: Identity,
+    address: VerifiableAddress,
+    addresses: Vec<VerifiableAddress>,
+    is_first: bool,
+}
+
+/// Whether the address may still be proved for what the flow was started for: by whom, or that somebody new comes to be.
 ///
-/// The address must belong to the identity it belonged to at the start: a pending flow never gives a removed address back.
-fn allowed(flow: &Flow, owner: Option<Owner>) -> Result<Option<Owner>, Refusal> {
-    let Some(owner) = owner else {
-        let may_create = flow.purpose.creates_identity() && flow.identity.is_none();
-        return if may_create { Ok(None) } else { Err(Refusal::IdentityNotFound) };
-    };
-    let is_same = flow.identity == Some(owner.identity.id);
-    let may_join = match flow.purpose {
+/// But for a change, the address must belong to the identity it belonged to at the start; for a change, the address that is
+/// replaced must: a pending flow never gives a removed address back.
+fn allowed(flow: &Flow, owner: Option<&Owner>, account: Option<Account>) -> Result<Option<Account>, Refusal> {
+    let owner_id = owner.map(|owner| owner.identity.id);
+    let account = account.filter(|account| match flow.identity {
+        Some(identity) => account.identity.id == identity,
+        None => Some(account.identity.id) == owner_id,
+    });
+    let owns = owner_id.is_some() && owner_id == flow.identity;
+    match flow.purpose {
+        Purpose::SignIn | Purpose::VerifyAddress if owns => {}
+        Purpose::SignIn | Purpose::VerifyAddress => return Err(Refusal::IdentityNotFound),
         // Two who signed up at once for the same address are one person: he reads its mail.
-        Purpose::SignInOrUp => is_same || flow.identity.is_none(),
-        Purpose::SignUp if flow.identity.is_none() => return Err(Refusal::AddressTaken),
-        Purpose::SignUp | Purpose::SignIn | Purpose::VerifyAddress => is_same,
-    };
-    if !may_join {
+        Purpose::SignInOrUp if owns || (owner_id.is_some() && flow.identity.is_none()) => {}
+        Purpose::SignUp if owns => {}
+        Purpose::SignUp if owner_id.is_some() && flow.identity.is_none() => return Err(Refusal::AddressTaken),
+        Purpose::SignUp | Purpose::SignInOrUp if owner_id.is_none() && flow.identity.is_none() => return Ok(None),
+        Purpose::SignUp | Purpose::SignInOrUp => return Err(Refusal::IdentityNotFound),
+        Purpose::ChangeAddress if owner_id.is_some() && !owns => return Err(Refusal::AddressTaken),
+        Purpose::ChangeAddress => {}
+    }
+    let account = account.ok_or(Refusal::IdentityNotFound)?;
+    let still_has = |replaced| account.addresses.iter().any(|own| own.id == replaced);
+    if !flow.replaces.is_none_or(still_has) {
         return Err(Refusal::IdentityNotFound);
     }
-    match owner.identity.state {
-        IdentityState::Active => Ok(Some(owner)),
+    match account.identity.state {
+        IdentityState::Active => Ok(Some(account)),
         IdentityState::Inactive => Err(Refusal::IdentityInactive),
     }
 }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use courier::{Courier, Relay, Templates, Transport};
-use engine::{Engine, Observer, Parts, SystemClock, SystemEntropy};
+use engine::{Algorithm, Engine, Observer, Parts, SystemClock, SystemEntropy};
 use metrics_exporter_prometheus::PrometheusHandle;
 use store::SqliteStore;
 use tokio::net::{TcpListener, UnixListener};
@@ -115,6 +115,7 @@ impl Node {
         let (control, socket_file) = bind_control(&config.database)
             .map_err(|error| NodeError::new("cannot bind the control socket beside the database", error))?;
 
+        prepare_slow_keys(&config, &engine);
         let mut surfaces = mount(&config, &engine, &origin).await?;
         let administration = app::administration(&mut surfaces);
         if config.is_development {
@@ -272,13 +273,10 @@ async fn mount(config: &Config, engine: &Arc<Engine>, origin: &Origin) -> Result
     let mut surfaces = Vec::new();
     for dialect in dialects::all() {
         for algorithm in dialect.algorithms() {
-            for project in config.projects.iter() {
-                engine.prepare_keys(&project.id, *algorithm).await.map_err(|error| match error {
-                    engine::Error::Failed(fault) => NodeError::new("cannot prepare signing keys", fault.report()),
-                    engine::Error::Refused { refusal, .. } => {
-                        NodeError(format!("cannot prepare signing keys: {refusal:?}"))
-                    }
-                })?;
+            match algorithm {
+                Algorithm::Es256 => prepare_keys(config, engine, *algorithm).await?,
+                // Made in the background: see `prepare_slow_keys`.
+                Algorithm::Rs256 => {}
             }
         }
         let app = App {
@@ -291,6 +289,35 @@ async fn mount(config: &Config, engine: &Arc<Engine>, origin: &Origin) -> Result
         surfaces.push(dialect.mount(app, section)?);
     }
     Ok(surfaces)
+}
+
+/// Has every project a key of `algorithm`.
+async fn prepare_keys(config: &Config, engine: &Engine, algorithm: Algorithm) -> Result<(), NodeError> {
+    for project in config.projects.iter() {
+        engine.prepare_keys(&project.id, algorithm).await.map_err(|error| match error {
+            engine::Error::Failed(fault) => NodeError::new("cannot prepare signing keys", fault.report()),
+            engine::Error::Refused { refusal, .. } => NodeError(format!("cannot prepare signing keys: {refusal:?}")),
+        })?;
+    }
+    Ok(())
+}
+
+/// Has every project an RSA key, where a surface signs with one, on a thread of its own: making one takes a quarter of a second, and
+/// nobody waits for it who does not need it.
+fn prepare_slow_keys(config: &Config, engine: &Arc<Engine>) {
+    if !dialects::all().iter().any(|dialect| dialect.algorithms().contains(&Algorithm::Rs256)) {
+        return;
+    }
+    let (engine, runtime) = (Arc::clone(engine), tokio::runtime::Handle::current());
+    let projects: Vec<_> = config.projects.iter().map(|project| project.id.clone()).collect();
+    tokio::task::spawn_blocking(move || {
+        for project in projects {
+            if let Err(engine::Error::Failed(fault)) = runtime.block_on(engine.prepare_keys(&project, Algorithm::Rs256))
+            {
+                tracing::error!(%project, fault = fault.report(), "an RSA key could not be prepared");
+            }
+        }
+    });
 }
 
 fn templates() -> Result<Templates, NodeError> {

@@ -99,7 +99,10 @@ impl Answer {
             | Refusal::FlowPassed
             | Refusal::AddressTaken
             | Refusal::IdentityNotFound
-            | Refusal::IdentityInactive => Self::InvalidCode,
+            | Refusal::IdentityInactive
+            | Refusal::SessionEnded
+            | Refusal::TokenInvalid
+            | Refusal::TokenReused => Self::InvalidCode,
             Refusal::AddressMalformed => Self::Status(Status::field("email", "email must be an e-mail address")),
             Refusal::TooSoon { retry_after } => Self::Status(Status::too_soon(retry_after)),
         }

@@ -8,7 +8,8 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use engine::{
-    Address, Attempt, CodeFormat, Context, Handle, Naming, NewChallenge, Purpose, ResendMode, SessionTerms, Verified,
+    Address, Algorithm, Attempt, CodeFormat, Context, Disclosure, Handle, Naming, NewChallenge, Purpose, ResendMode,
+    SessionTerms, Verified,
 };
 use http::{HeaderMap, HeaderValue, StatusCode};
 use uuid::Uuid;
@@ -41,6 +42,10 @@ pub(crate) async fn start(
             purpose: if policy.sign_up { Purpose::SignInOrUp } else { Purpose::SignIn },
             address,
             identity: None,
+            change: None,
+            attributes: None,
+            memo: None,
+            disclosure: Disclosure::Uniform,
             format: CodeFormat::SIX_DIGITS,
             mode: ResendMode::SameCode,
             flow_life: policy.code_life,
@@ -83,7 +88,7 @@ pub(crate) async fn email_code(
 
 /// `GET /.well-known/jwks.json`
 pub(crate) async fn keys(State(shared): State<Arc<Shared>>) -> Response {
-    let keys = shared.engine.jwks(&shared.project.id);
+    let keys = shared.engine.jwks(&shared.project.id, Algorithm::Es256);
     respond::public(respond::JSON, keys.to_vec(), KEYS_KEPT)
 }
 
@@ -120,7 +125,7 @@ impl Shared {
             email: verified.address.address.as_str(),
             email_verified: true,
         };
-        self.engine.sign(context, &claims).map_err(|error| match Answer::of(error) {
+        self.engine.sign(context, Algorithm::Es256, &claims).map_err(|error| match Answer::of(error) {
             Answer::Status(status) => status,
             Answer::InvalidCode => Status::internal(),
         })

@@ -9,6 +9,9 @@ CREATE TABLE flows (
     purpose        TEXT    NOT NULL,
     state          TEXT    NOT NULL,
     identity_id    INTEGER,
+    replaces_id    INTEGER,
+    attributes     TEXT,
+    memo           TEXT,
     seed           BLOB    NOT NULL CHECK (length(seed) = 16),
     issued_at      INTEGER NOT NULL,
     expires_at     INTEGER NOT NULL,
@@ -32,6 +35,7 @@ CREATE TABLE identities (
     id             INTEGER PRIMARY KEY,
     project        TEXT    NOT NULL,
     state          TEXT    NOT NULL,
+    traits         TEXT    NOT NULL,
     revision       INTEGER NOT NULL,
     created_at     INTEGER NOT NULL,
     updated_at     INTEGER NOT NULL
@@ -51,13 +55,17 @@ CREATE TABLE addresses (
 CREATE INDEX addresses_by_identity ON addresses (identity_id);
 
 CREATE TABLE sessions (
-    id             INTEGER PRIMARY KEY,
-    project        TEXT    NOT NULL,
-    identity_id    INTEGER NOT NULL,
-    method         TEXT    NOT NULL,
-    issued_at      INTEGER NOT NULL,
-    expires_at     INTEGER NOT NULL,
-    ended_at       INTEGER
+    id                  INTEGER PRIMARY KEY,
+    project             TEXT    NOT NULL,
+    dialect             TEXT    NOT NULL,
+    identity_id         INTEGER NOT NULL,
+    method              TEXT    NOT NULL,
+    issued_at           INTEGER NOT NULL,
+    expires_at          INTEGER NOT NULL,
+    ended_at            INTEGER,
+    generation          INTEGER NOT NULL,
+    rotated_at          INTEGER NOT NULL,
+    previous_rotated_at INTEGER NOT NULL
 ) STRICT;
 
 CREATE INDEX sessions_by_identity ON sessions (identity_id);

@@ -1,8 +1,8 @@
 //! Flows and budgets: loaders and appliers.
 
 use engine::{
-    Address, Challenge, CodeFormat, Digest, Flow, FlowId, FlowState, Handle, IdentityId, KeyId, MessageId, ProjectId,
-    Purpose, SendLog, StoreError, Timestamp,
+    Address, AddressId, Challenge, CodeFormat, Digest, Flow, FlowId, FlowState, Handle, IdentityId, KeyId, MessageId,
+    ProjectId, Purpose, SendLog, StoreError, Timestamp,
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
@@ -14,7 +14,7 @@ macro_rules! columns {
     () => {
         "flows.id, handle, flows.project, dialect, purpose, flows.state, identity_id, seed, issued_at, expires_at, \
          flows.channel, flows.address, flows.epoch, sends, flows.attempts, max_attempts, sent_at, code_ends_at, code_format, \
-         key_id, code_digest, message_id"
+         key_id, code_digest, message_id, replaces_id, attributes, memo"
     };
 }
 pub(super) use columns;
@@ -31,6 +31,9 @@ pub(super) fn read(row: &Row<'_>, first: usize) -> Result<Flow, StoreError> {
         purpose: cells.word(first + 4, "purpose", Purpose::from_name)?,
         state: cells.word(first + 5, "state", FlowState::from_name)?,
         identity: cells.get::<Option<i64>>(first + 6, "identity_id")?.map(IdentityId::new),
+        replaces: cells.get::<Option<i64>>(first + 22, "replaces_id")?.map(AddressId::new),
+        attributes: cells.get(first + 23, "attributes")?,
+        memo: cells.get(first + 24, "memo")?,
         seed: cells.bytes(first + 7, "seed")?,
         issued_at: cells.time(first + 8, "issued_at")?,
         expires_at: cells.time(first + 9, "expires_at")?,
@@ -68,8 +71,8 @@ pub(super) fn put(connection: &Connection, flow: &Flow) -> Result<(), StoreError
     let challenge = flow.challenge.as_ref();
     let sql = "INSERT OR REPLACE INTO flows (id, handle, project, dialect, purpose, state, identity_id, seed, issued_at, expires_at, \
                channel, address, epoch, sends, attempts, max_attempts, sent_at, code_ends_at, code_format, key_id, code_digest, \
-               message_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, \
-               ?22)";
+               message_id, replaces_id, attributes, memo) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, \
+               ?22, ?23, ?24, ?25)";
     let mut statement = connection.prepare_cached(sql).map_err(driver)?;
     statement
         .execute(params![
@@ -95,6 +98,9 @@ pub(super) fn put(connection: &Connection, flow: &Flow) -> Result<(), StoreError
             challenge.map(|challenge| challenge.key.0),
             challenge.and_then(|challenge| challenge.code_digest.as_ref().map(Digest::as_bytes)),
             challenge.map(|challenge| challenge.message.get()),
+            flow.replaces.map(AddressId::get),
+            flow.attributes,
+            flow.memo,
         ])
         .map_err(driver)?;
     Ok(())

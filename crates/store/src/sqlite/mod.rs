@@ -14,6 +14,7 @@ mod outbox;
 mod queue;
 mod readers;
 mod row;
+mod session;
 mod vault;
 mod writer;
 

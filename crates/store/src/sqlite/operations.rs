@@ -3,13 +3,13 @@
 //! Under the single writer everything a loader sees is locked: no two operations run at once.
 
 use engine::{
-    Address, Flow, FlowSeen, Handle, Lease, MessageQuery, Operation, OutboxDepth, OutboxMessage, Owner, ProjectId,
-    Register, Reply, Resend, SealedKey, Session, SessionId, Settle, Start, StartSeen, Store, StoreError, Swept,
-    Timestamp, Verify, Write,
+    Address, Caller, EndSessions, Flow, FlowSeen, Handle, Lease, MessageQuery, Operation, OutboxDepth, OutboxMessage,
+    Owner, ProjectId, Refresh, Register, Reply, Resend, SealedKey, SessionId, Settle, Start, StartSeen, Store,
+    StoreError, Swept, Timestamp, Verify, Write,
 };
 use rusqlite::Connection;
 
-use super::{SqliteStore, flow, identity, outbox, vault};
+use super::{SqliteStore, flow, identity, outbox, session, vault};
 
 /// At most so many rows of a kind go in one sweep, so that nobody waits behind it for long.
 const SWEEP: usize = 500;
@@ -34,6 +34,10 @@ impl Load for Start {
             flow: flow::by_handle(connection, &self.handle)?,
             owner: identity::owner(connection, &self.asking.project, &self.address)?,
             send_log: flow::send_log(connection, &self.asking.project, &self.address)?,
+            caller: match &self.change {
+                Some(change) => session::caller(connection, change.session)?,
+                None => None,
+            },
         })
     }
 }
@@ -58,13 +62,25 @@ impl Load for Verify {
                 Some(challenge) => identity::owner(connection, &flow.project, &challenge.address)?,
                 None => None,
             };
-            let is_proven = match &owner {
-                Some(owner) => identity::is_proven(connection, owner)?,
-                None => false,
+            let account = match flow.identity.or(owner.as_ref().map(|owner| owner.identity.id)) {
+                Some(id) => identity::account(connection, id)?,
+                None => None,
             };
-            seen.push(FlowSeen { flow, owner, is_proven });
+            seen.push(FlowSeen { flow, owner, account });
         }
         Ok(seen)
+    }
+}
+
+impl Load for Refresh {
+    fn load(&self, connection: &Connection) -> Result<Option<Caller>, StoreError> {
+        session::caller(connection, self.session)
+    }
+}
+
+impl Load for EndSessions {
+    fn load(&self, connection: &Connection) -> Result<Option<Caller>, StoreError> {
+        session::caller(connection, self.session)
     }
 }
 
@@ -95,13 +111,17 @@ fn apply(connection: &Connection, write: &Write) -> Result<(), StoreError> {
         Write::DropFlows { identity, except } => flow::drop_all(connection, *identity, *except),
         Write::AddIdentity(identity) => identity::add(connection, identity),
         Write::BumpIdentity { id, revision, at } => identity::bump(connection, *id, *revision, *at),
+        Write::PutTraits { id, traits } => identity::put_traits(connection, *id, traits),
+        Write::DropAddress(id) => identity::drop_address(connection, *id),
         Write::AddAddress { project, address } => identity::add_address(connection, project, address),
         Write::ProveAddress { id, at } => identity::prove_address(connection, *id, *at),
         Write::DropUnprovenAddresses { identity, except } => {
             identity::drop_unproven_addresses(connection, *identity, *except)
         }
-        Write::OpenSession(session) => identity::open_session(connection, session),
-        Write::EndSessions { identity, at } => identity::end_sessions(connection, *identity, *at),
+        Write::OpenSession(session) => session::open(connection, session),
+        Write::RotateSession(session) => session::rotate(connection, session),
+        Write::EndSession { id, at } => session::end(connection, *id, *at),
+        Write::EndSessions { identity, at } => session::end_all(connection, *identity, *at),
         Write::PutSendLog { project, address, log } => flow::put_send_log(connection, project, address, log),
         Write::OweMessage(message) => outbox::owe(connection, message),
         Write::CancelMessage { id, at } => outbox::cancel(connection, *id, *at),
@@ -149,6 +169,14 @@ impl Store for SqliteStore {
         self.change("verify", operation)
     }
 
+    fn refresh(&self, operation: Refresh) -> Reply<'_, engine::RefreshOutcome> {
+        self.change("refresh", operation)
+    }
+
+    fn end_sessions(&self, operation: EndSessions) -> Reply<'_, Result<(), engine::Refusal>> {
+        self.change("end_sessions", operation)
+    }
+
     fn register(&self, operation: Register) -> Reply<'_, engine::Registered> {
         self.change("register", operation)
     }
@@ -167,7 +195,7 @@ impl Store for SqliteStore {
             Ok(Swept {
                 flows,
                 messages: outbox::sweep(connection, before, SWEEP)?,
-                sessions: identity::sweep_sessions(connection, before, SWEEP)?,
+                sessions: session::sweep(connection, before, SWEEP)?,
                 send_logs,
             })
         })
@@ -181,8 +209,8 @@ impl Store for SqliteStore {
         self.look(move |connection| identity::owner(connection, &project, &address))
     }
 
-    fn session(&self, id: SessionId) -> Reply<'_, Option<Session>> {
-        self.look(move |connection| identity::session(connection, id))
+    fn caller(&self, id: SessionId) -> Reply<'_, Option<Caller>> {
+        self.look(move |connection| session::caller(connection, id))
     }
 
     fn messages(&self, query: MessageQuery) -> Reply<'_, Vec<(OutboxMessage, Option<Flow>)>> {

@@ -1,0 +1,97 @@
+//! Sessions: loaders and appliers.
+
+use engine::{Caller, IdentityId, Session, SessionId, StoreError, Timestamp};
+use rusqlite::{Connection, params};
+
+use super::identity;
+use super::row::Cells;
+use crate::error::driver;
+
+/// A session and whose it is.
+pub(super) fn caller(connection: &Connection, id: SessionId) -> Result<Option<Caller>, StoreError> {
+    let sql = "SELECT id, project, dialect, identity_id, method, issued_at, expires_at, ended_at, generation, rotated_at, \
+               previous_rotated_at FROM sessions WHERE id = ?1";
+    let mut statement = connection.prepare_cached(sql).map_err(driver)?;
+    let mut rows = statement.query(params![id.get()]).map_err(driver)?;
+    let Some(row) = rows.next().map_err(driver)? else { return Ok(None) };
+    let cells = Cells::new(row, "sessions", 0)?;
+    let session = Session {
+        id,
+        project: cells.project(1)?,
+        dialect: cells.get(2, "dialect")?,
+        identity: IdentityId::new(cells.get(3, "identity_id")?),
+        method: cells.get(4, "method")?,
+        issued_at: cells.time(5, "issued_at")?,
+        expires_at: cells.time(6, "expires_at")?,
+        ended_at: cells.get::<Option<i64>>(7, "ended_at")?.map(Timestamp::from_millis),
+        generation: cells.number(8, "generation")?,
+        rotated_at: cells.time(9, "rotated_at")?,
+        previous_rotated_at: cells.time(10, "previous_rotated_at")?,
+    };
+    // Without its identity a session is nobody's.
+    Ok(identity::account(connection, session.identity)?.map(|account| Caller { session, account }))
+}
+
+/// Somebody is signed in.
+pub(super) fn open(connection: &Connection, session: &Session) -> Result<(), StoreError> {
+    let sql = "INSERT INTO sessions (id, project, dialect, identity_id, method, issued_at, expires_at, ended_at, generation, \
+               rotated_at, previous_rotated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+    let mut statement = connection.prepare_cached(sql).map_err(driver)?;
+    statement
+        .execute(params![
+            session.id.get(),
+            session.project.as_str(),
+            session.dialect,
+            session.identity.get(),
+            session.method,
+            session.issued_at.millis(),
+            session.expires_at.millis(),
+            session.ended_at.map(Timestamp::millis),
+            session.generation,
+            session.rotated_at.millis(),
+            session.previous_rotated_at.millis(),
+        ])
+        .map_err(driver)?;
+    Ok(())
+}
+
+/// A session has a new refresh token.
+pub(super) fn rotate(connection: &Connection, session: &Session) -> Result<(), StoreError> {
+    let sql = "UPDATE sessions SET generation = ?2, rotated_at = ?3, previous_rotated_at = ?4 WHERE id = ?1";
+    let mut statement = connection.prepare_cached(sql).map_err(driver)?;
+    statement
+        .execute(params![
+            session.id.get(),
+            session.generation,
+            session.rotated_at.millis(),
+            session.previous_rotated_at.millis()
+        ])
+        .map_err(driver)?;
+    Ok(())
+}
+
+/// A session ends.
+pub(super) fn end(connection: &Connection, id: SessionId, at: Timestamp) -> Result<(), StoreError> {
+    let sql = "UPDATE sessions SET ended_at = ?2 WHERE id = ?1 AND ended_at IS NULL";
+    let mut statement = connection.prepare_cached(sql).map_err(driver)?;
+    statement.execute(params![id.get(), at.millis()]).map_err(driver)?;
+    Ok(())
+}
+
+/// All live sessions of an identity end.
+pub(super) fn end_all(connection: &Connection, identity: IdentityId, at: Timestamp) -> Result<(), StoreError> {
+    let sql = "UPDATE sessions SET ended_at = ?2 WHERE identity_id = ?1 AND ended_at IS NULL";
+    let mut statement = connection.prepare_cached(sql).map_err(driver)?;
+    statement.execute(params![identity.get(), at.millis()]).map_err(driver)?;
+    Ok(())
+}
+
+/// Removes sessions that ended before `before`: at most `limit`.
+pub(super) fn sweep(connection: &Connection, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    // The oldest first, as with flows: see there.
+    let sql = "DELETE FROM sessions WHERE id IN (SELECT id FROM (SELECT id, expires_at, ended_at FROM sessions ORDER BY id \
+               LIMIT 4 * ?2) WHERE min(expires_at, coalesce(ended_at, expires_at)) < ?1 LIMIT ?2)";
+    let mut statement = connection.prepare_cached(sql).map_err(driver)?;
+    statement.execute(params![before.millis(), limit]).map_err(driver)
+}
