@@ -16,7 +16,7 @@ use crate::id::{FlowId, IdentityId, MessageId};
 use crate::identity::Owner;
 use crate::outbox::{MessageKind, MessageState, OutboxMessage};
 use crate::project::ProjectId;
-use crate::secret::Keys;
+use crate::secret::{Digest, Keys};
 use crate::store::{Decision, Operation, Write};
 
 /// What asking again does to the code that is out already.
@@ -138,6 +138,7 @@ impl Operation for Start {
             return self.asking.send(self.new_flow(), &question, self.max_attempts, Epoch::Next, owner, send_log);
         };
         let is_same_question = flow.purpose == self.purpose
+            && (self.purpose != Purpose::VerifyAddress || flow.identity == self.identity)
             && flow
                 .challenge
                 .as_ref()
@@ -246,13 +247,21 @@ impl Asking {
                 Err(retry_after) => return StartOutcome::refused(Refusal::TooSoon { retry_after }),
             }
         }
+        let concerned = flow.identity;
         let kind = concern(&mut flow, owner);
         let previous = flow.challenge.take();
         if let Some(previous) = &previous {
             writes.push(Write::CancelMessage { id: previous.message, at: self.now });
         }
         let challenge = match previous {
-            Some(previous) if epoch == Epoch::Same => {
+            // Only a code that still passes, for whom it was asked, is worth sending again: since then the address may have come to
+            // be somebody's or nobody's, or the key may be gone.
+            Some(previous)
+                if epoch == Epoch::Same
+                    && concerned == flow.identity
+                    && previous.code_digest.is_some()
+                    && previous.code_digest == self.digest(&flow, &previous, kind) =>
+            {
                 Challenge { sends: previous.sends + 1, sent_at: self.now, message: self.message, ..previous }
             }
             previous => match self.new_challenge(&flow, question, max_attempts, previous.as_ref(), kind) {
@@ -303,13 +312,18 @@ impl Asking {
             code_digest: None,
             message: self.message,
         };
+        challenge.code_digest = Some(self.digest(flow, &challenge, kind)?);
+        Some(challenge)
+    }
+
+    /// What is stored for the code of `challenge`, if a message of `kind` carries it; `None` once its key is gone.
+    fn digest(&self, flow: &Flow, challenge: &Challenge, kind: MessageKind) -> Option<Digest> {
         let label = match kind {
             MessageKind::Code => Label::Code,
             MessageKind::Decoy => Label::Decoy,
         };
-        let code = flow.derivation(label, &challenge).code(&self.keys, challenge.key)?;
-        challenge.code_digest = Some(code::digest(&self.keys, challenge.key, &flow.handle, code.expose())?);
-        Some(challenge)
+        let code = flow.derivation(label, challenge).code(&self.keys, challenge.key)?;
+        code::digest(&self.keys, challenge.key, &flow.handle, code.expose())
     }
 }
 
