@@ -196,6 +196,7 @@ impl Operation for Start {
 }
 
 /// Whom a question concerns, as far as the surface says.
+#[derive(Clone, Copy)]
 struct Terms {
     identity: Option<IdentityId>,
     replaces: Option<AddressId>,
@@ -232,9 +233,8 @@ impl Start {
 
     /// Whether `flow`, which is live, asks this question already, so that asking is a resend.
     ///
-    /// Where anybody can name the flow, a question that somebody can answer holds until it is over, whatever else is asked
-    /// meanwhile: else a stranger's start would put his purpose and his attributes in the place of the owner's. A change of
-    /// address is asked by its owner, who may think better of it.
+    /// Where anybody can name the flow, a question that somebody can answer holds until it is over, whatever else is asked without
+    /// saying for whom: else a stranger's start would put his purpose and his attributes in the place of the owner's.
     fn is_asked_already(&self, flow: &Flow, terms: &Terms) -> bool {
         let Some(challenge) = &flow.challenge else { return false };
         if challenge.address != self.address || challenge.format != self.format {
@@ -246,7 +246,7 @@ impl Start {
             && flow.replaces == terms.replaces
             && (terms.identity.is_none() || flow.identity == terms.identity);
         let holds = self.naming == Naming::Public
-            && self.change.is_none()
+            && terms.identity.is_none()
             && challenge.code_digest == self.asking.digest(flow, challenge, MessageKind::Code);
         is_same || holds
     }

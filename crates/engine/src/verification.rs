@@ -253,17 +253,20 @@ fn allowed(flow: &Flow, owner: Option<&Owner>, account: Option<Account>) -> Resu
         None => Some(account.identity.id) == owner_id,
     });
     let owns = owner_id.is_some() && owner_id == flow.identity;
+    let was_nobodys = flow.identity.is_none();
     match flow.purpose {
-        Purpose::SignIn | Purpose::VerifyAddress if owns => {}
-        Purpose::SignIn | Purpose::VerifyAddress => return Err(Refusal::IdentityNotFound),
+        // Somebody who owns the address still.
+        Purpose::SignIn | Purpose::VerifyAddress | Purpose::SignUp | Purpose::SignInOrUp if owns => {}
+        // Somebody new.
+        Purpose::SignUp | Purpose::SignInOrUp if was_nobodys && owner_id.is_none() => return Ok(None),
         // Two who signed up at once for the same address are one person: he reads its mail.
-        Purpose::SignInOrUp if owns || (owner_id.is_some() && flow.identity.is_none()) => {}
-        Purpose::SignUp if owns => {}
-        Purpose::SignUp if owner_id.is_some() && flow.identity.is_none() => return Err(Refusal::AddressTaken),
-        Purpose::SignUp | Purpose::SignInOrUp if owner_id.is_none() && flow.identity.is_none() => return Ok(None),
-        Purpose::SignUp | Purpose::SignInOrUp => return Err(Refusal::IdentityNotFound),
-        Purpose::ChangeAddress if owner_id.is_some() && !owns => return Err(Refusal::AddressTaken),
-        Purpose::ChangeAddress => {}
+        Purpose::SignInOrUp if was_nobodys => {}
+        Purpose::SignUp if was_nobodys => return Err(Refusal::AddressTaken),
+        Purpose::SignIn | Purpose::VerifyAddress | Purpose::SignUp | Purpose::SignInOrUp => {
+            return Err(Refusal::IdentityNotFound);
+        }
+        Purpose::ChangeAddress if owns || owner_id.is_none() => {}
+        Purpose::ChangeAddress => return Err(Refusal::AddressTaken),
     }
     let account = account.ok_or(Refusal::IdentityNotFound)?;
     let still_has = |replaced| account.addresses.iter().any(|own| own.id == replaced);

@@ -1,0 +1,22 @@
+//! The rules, without a store that lasts: every `decide` against tables of cases, and invariants under random sequences.
+
+// The name by which all other crates know it.
+#[cfg(test)]
+extern crate countersign_engine as engine;
+
+#[cfg(test)]
+mod memory;
+#[cfg(test)]
+mod outbox;
+#[cfg(test)]
+mod proof;
+#[cfg(test)]
+mod sequence;
+#[cfg(test)]
+mod session;
+#[cfg(test)]
+mod start;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod verify;

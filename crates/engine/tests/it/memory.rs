@@ -1,0 +1,194 @@
+//! The least there is of a store: loads and applies in memory, so that a rule can be watched over several operations.
+
+use std::collections::BTreeMap;
+
+use engine::{
+    Account, Address, AddressId, Caller, Decision, EndSessions, Flow, FlowId, FlowSeen, FlowState, Handle, Identity,
+    IdentityId, Lease, Leases, MessageId, MessageState, Operation, OutboxMessage, Owner, ProjectId, Refresh,
+    RefreshOutcome, Refusal, Register, Registered, Resend, SendLog, Session, SessionId, Settle, Start, StartOutcome,
+    StartSeen, VerifiableAddress, Verify, VerifyOutcome, Write,
+};
+
+/// Rows, by their ids.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    pub(crate) flows: BTreeMap<FlowId, Flow>,
+    pub(crate) identities: BTreeMap<IdentityId, Identity>,
+    pub(crate) addresses: BTreeMap<AddressId, (ProjectId, VerifiableAddress)>,
+    pub(crate) sessions: BTreeMap<SessionId, Session>,
+    pub(crate) send_logs: BTreeMap<(ProjectId, Address), SendLog>,
+    pub(crate) outbox: BTreeMap<MessageId, OutboxMessage>,
+}
+
+impl Memory {
+    pub(crate) fn start(&mut self, operation: &Start) -> StartOutcome {
+        let mut seen = self.start_seen(self.flow(&operation.handle), &operation.asking.project, &operation.address);
+        seen.caller = operation.change.as_ref().and_then(|change| self.caller(change.session));
+        self.apply(operation.decide(seen))
+    }
+
+    pub(crate) fn resend(&mut self, operation: &Resend) -> StartOutcome {
+        let flow = self.flow(&operation.handle);
+        let address = flow.and_then(|flow| flow.challenge.as_ref()).map(|challenge| challenge.address.clone());
+        let seen = match address {
+            Some(address) => self.start_seen(flow, &operation.asking.project, &address),
+            None => StartSeen { flow: flow.cloned(), ..StartSeen::default() },
+        };
+        self.apply(operation.decide(seen))
+    }
+
+    pub(crate) fn verify(&mut self, operation: &Verify) -> VerifyOutcome {
+        let seen = operation.handles.iter().filter_map(|handle| self.seen(handle)).collect();
+        self.apply(operation.decide(seen))
+    }
+
+    pub(crate) fn register(&mut self, operation: &Register) -> Registered {
+        let seen = self.owner(&operation.identity.project, &operation.address.address);
+        self.apply(operation.decide(seen))
+    }
+
+    pub(crate) fn lease(&mut self, operation: &Lease) -> Leases {
+        let mut due: Vec<_> = self
+            .outbox
+            .values()
+            .filter(|message| message.state == MessageState::Owed && message.due_at <= operation.now)
+            .cloned()
+            .collect();
+        due.sort_by_key(|message| message.due_at);
+        due.truncate(usize::try_from(operation.sight()).unwrap());
+        let seen = due.into_iter().map(|message| (message.clone(), self.flows.get(&message.flow).cloned())).collect();
+        self.apply(operation.decide(seen))
+    }
+
+    pub(crate) fn settle(&mut self, operation: &Settle) -> Vec<MessageState> {
+        let seen = operation.deliveries.iter().filter_map(|delivery| self.outbox.get(&delivery.id).cloned()).collect();
+        self.apply(operation.decide(seen))
+    }
+
+    pub(crate) fn flow(&self, handle: &Handle) -> Option<&Flow> {
+        self.flows.values().find(|flow| flow.handle == *handle)
+    }
+
+    /// What a verification sees of the flow of `handle`.
+    pub(crate) fn seen(&self, handle: &Handle) -> Option<FlowSeen> {
+        let flow = self.flow(handle)?.clone();
+        let owner = flow.challenge.as_ref().and_then(|challenge| self.owner(&flow.project, &challenge.address));
+        let concerned = flow.identity.or(owner.as_ref().map(|owner| owner.identity.id));
+        let account = concerned.and_then(|identity| self.account(identity));
+        Some(FlowSeen { flow, owner, account })
+    }
+
+    pub(crate) fn account(&self, identity: IdentityId) -> Option<Account> {
+        let addresses =
+            self.addresses.values().map(|(_, it)| it).filter(|it| it.identity == identity).cloned().collect();
+        Some(Account { identity: self.identities.get(&identity)?.clone(), addresses })
+    }
+
+    pub(crate) fn caller(&self, session: SessionId) -> Option<Caller> {
+        let session = self.sessions.get(&session)?.clone();
+        Some(Caller { account: self.account(session.identity)?, session })
+    }
+
+    pub(crate) fn refresh(&mut self, operation: &Refresh) -> RefreshOutcome {
+        self.apply(operation.decide(self.caller(operation.session)))
+    }
+
+    pub(crate) fn end_sessions(&mut self, operation: &EndSessions) -> Result<(), Refusal> {
+        self.apply(operation.decide(self.caller(operation.session)))
+    }
+
+    pub(crate) fn owner(&self, project: &ProjectId, address: &Address) -> Option<Owner> {
+        let (_, address) = self.addresses.values().find(|(of, it)| of == project && it.address == *address)?;
+        Some(Owner { identity: self.identities[&address.identity].clone(), address: address.clone() })
+    }
+
+    fn start_seen(&self, flow: Option<&Flow>, project: &ProjectId, address: &Address) -> StartSeen {
+        StartSeen {
+            flow: flow.cloned(),
+            owner: self.owner(project, address),
+            send_log: self.send_logs.get(&(project.clone(), address.clone())).cloned().unwrap_or_default(),
+            caller: None,
+        }
+    }
+
+    fn apply<T>(&mut self, decision: Decision<T>) -> T {
+        for write in decision.writes {
+            self.write(write);
+        }
+        decision.outcome
+    }
+
+    fn write(&mut self, write: Write) {
+        match write {
+            Write::PutFlow(flow) => {
+                self.flows.retain(|_, it| it.handle != flow.handle);
+                self.flows.insert(flow.id, *flow);
+            }
+            Write::CountMiss { flow, attempts } => {
+                self.flows.get_mut(&flow).unwrap().challenge.as_mut().unwrap().attempts = attempts;
+            }
+            Write::PassFlow { flow, identity } => {
+                let flow = self.flows.get_mut(&flow).unwrap();
+                flow.state = FlowState::Passed;
+                flow.identity = identity;
+                flow.challenge.as_mut().unwrap().code_digest = None;
+            }
+            Write::DropFlows { identity, except } => {
+                self.flows.retain(|id, flow| flow.identity != Some(identity) || *id == except);
+            }
+            Write::AddIdentity(identity) => {
+                assert!(self.identities.insert(identity.id, identity).is_none());
+            }
+            Write::BumpIdentity { id, revision, at } => {
+                let identity = self.identities.get_mut(&id).unwrap();
+                identity.revision = revision;
+                identity.updated_at = at;
+            }
+            Write::PutTraits { id, traits } => self.identities.get_mut(&id).unwrap().traits = traits,
+            Write::DropAddress(id) => assert!(self.addresses.remove(&id).is_some()),
+            Write::AddAddress { project, address } => {
+                assert!(self.owner(&project, &address.address).is_none(), "an address has one owner");
+                self.addresses.insert(address.id, (project, address));
+            }
+            Write::ProveAddress { id, at } => self.addresses.get_mut(&id).unwrap().1.verified_at = Some(at),
+            Write::DropUnprovenAddresses { identity, except } => {
+                self.addresses
+                    .retain(|id, (_, it)| it.identity != identity || it.verified_at.is_some() || *id == except);
+            }
+            Write::OpenSession(session) => {
+                assert!(self.sessions.insert(session.id, session).is_none());
+            }
+            Write::RotateSession(session) => assert!(self.sessions.insert(session.id, session).is_some()),
+            Write::EndSession { id, at } => {
+                self.sessions.get_mut(&id).unwrap().ended_at.get_or_insert(at);
+            }
+            Write::EndSessions { identity, at } => {
+                for session in self.sessions.values_mut().filter(|session| session.identity == identity) {
+                    session.ended_at.get_or_insert(at);
+                }
+            }
+            Write::PutSendLog { project, address, log } => {
+                self.send_logs.insert((project, address), log);
+            }
+            Write::OweMessage(message) => {
+                assert!(self.outbox.insert(message.id, message).is_none());
+            }
+            Write::CancelMessage { id, .. } => {
+                if let Some(message) = self.outbox.get_mut(&id).filter(|it| it.state == MessageState::Owed) {
+                    message.state = MessageState::Dropped;
+                }
+            }
+            Write::DelayMessage { id, due_at, attempts, error } => {
+                let message = self.outbox.get_mut(&id).unwrap();
+                message.due_at = due_at;
+                message.attempts = attempts;
+                message.last_error = error.or(message.last_error.take());
+            }
+            Write::SettleMessage { id, state, error, .. } => {
+                let message = self.outbox.get_mut(&id).unwrap();
+                message.state = state;
+                message.last_error = error.or(message.last_error.take());
+            }
+        }
+    }
+}
