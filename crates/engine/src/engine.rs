@@ -14,7 +14,7 @@ use crate::address::Address;
 use crate::challenge::{Asking, Change, Disclosure, Naming, Resend, ResendMode, Start, StartOutcome};
 use crate::code::CodeFormat;
 use crate::env::{Clock, Entropy, Env, IdGen, Timestamp};
-use crate::error::{Error, Fault, Refusal, Result};
+use crate::error::{Error, Fault, Refusal, Result, StoreError};
 use crate::event::{ChallengeOutcome, Event, Observer, VerificationOutcome};
 use crate::flow::{Flow, Handle, Purpose};
 use crate::id::{AddressId, FlowId, IdentityId, MessageId, SessionId};
@@ -185,7 +185,8 @@ impl Engine {
     pub async fn open(parts: Parts) -> std::result::Result<Self, OpenError> {
         let Parts { store, clock, entropy, node, projects, master_key, observer } = parts;
         let keys = Keys::new(&master_key)?;
-        let highest = store.highest_id().await?;
+        // Ids go on above every row, and above the mark of an emptied inbox: what comes after it is shown.
+        let highest = store.highest_id().await?.max(inbox_emptied(store.as_ref()).await?);
         let env = Env { clock, entropy, ids: Arc::new(IdGen::new(node, highest)) };
         let fresh = Secret::new(env.bytes::<32>());
         let place = format!("project_meta/{INSTANCE}");
@@ -502,8 +503,7 @@ impl Engine {
     /// The newest messages that carried codes, as the development inbox shows them: a view over outbox and flow rows, for which no
     /// code is stored.
     pub async fn inbox(&self, recipient: Option<Address>) -> Result<Vec<Shown>> {
-        let emptied = self.store.meta(INBOX_EMPTIED).await?;
-        let emptied = emptied.and_then(|bytes| bytes.try_into().ok()).map_or(0, i64::from_be_bytes);
+        let emptied = inbox_emptied(self.store.as_ref()).await?;
         let query = MessageQuery { after: MessageId::new(emptied), recipient, limit: INBOX_SIZE };
         let rows = self.store.messages(query).await?;
         let shown = |(message, flow): (_, Option<Flow>)| {
@@ -542,6 +542,12 @@ impl Engine {
             self.observer.observe(&Event::MessageOwed);
         }
     }
+}
+
+/// The id after which the inbox begins.
+async fn inbox_emptied(store: &dyn Store) -> std::result::Result<i64, StoreError> {
+    let mark = store.meta(INBOX_EMPTIED).await?;
+    Ok(mark.and_then(|bytes| bytes.try_into().ok()).map_or(0, i64::from_be_bytes))
 }
 
 /// What a surface and the observer are told of a start or resend.

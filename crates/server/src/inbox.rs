@@ -22,9 +22,10 @@ const PAGE: &str = include_str!("inbox/page.html");
 const STYLE: &str = include_str!("inbox/style.css");
 const SCRIPT: &str = include_str!("inbox/script.js");
 
-/// Nothing from elsewhere, nothing inline.
-const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; \
-                      frame-src 'self' data: blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// Nothing from elsewhere, no inline script, no frame but the sandboxed document that shows a mail. That one inherits this policy,
+/// and a mail must look as it is sent: for its sake alone inline styles are allowed.
+const POLICY: &str = "default-src 'none'; style-src 'self' 'unsafe-inline'; script-src 'self'; connect-src 'self'; img-src data:; \
+                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// What the inbox shows with.
 pub(crate) struct Inbox {

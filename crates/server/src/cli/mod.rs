@@ -28,14 +28,11 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run everything on this machine for development: no file needed, mail shown in an inbox.
+    // What each does is said where it is defined, and clap takes it from there.
     Dev(dev::Dev),
-    /// Run for production, from a configuration file.
     Serve(serve::Serve),
-    /// Look after identities.
     #[command(subcommand)]
     Identity(identity::IdentityCommand),
-    /// Look after keys.
     #[command(subcommand)]
     Key(key::KeyCommand),
 }

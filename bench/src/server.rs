@@ -1,0 +1,158 @@
+//! The server under load: a process of its own, started as a user starts it.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::time::{Instant, timeout};
+
+use crate::client::Http;
+use crate::machine::{self, Costs};
+
+/// It is up long before; one that is not is not worth waiting for.
+const STARTING: Duration = Duration::from_secs(10);
+
+/// A graceful stop waits for mails, at most this long.
+const STOPPING: Duration = Duration::from_secs(30);
+
+/// A running `countersign dev`. Killed when dropped.
+#[derive(Debug)]
+pub(crate) struct Server {
+    child: Child,
+    /// Held open: a server that cannot print is another server.
+    _greeting: Lines<BufReader<ChildStdout>>,
+    public: SocketAddr,
+    operator: SocketAddr,
+    startup: Duration,
+}
+
+impl Server {
+    /// Starts `binary` with its data in `folder` and its mail sent to `smtp_port`, and waits for its first answer.
+    pub(crate) async fn start(binary: &Path, folder: &Path, smtp_port: u16) -> io::Result<Self> {
+        let began = Instant::now();
+        let mut child = Command::new(binary)
+            .args(["dev", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data"])
+            .arg(folder)
+            .args(["--smtp", &format!("smtp://127.0.0.1:{smtp_port}")])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            // To be read where it goes wrong.
+            .stderr(Stdio::inherit())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|error| io::Error::other(format!("cannot start {}: {error}", binary.display())))?;
+        let output = child.stdout.take().ok_or_else(|| io::Error::other("the server has no output"))?;
+        let mut greeting = BufReader::new(output).lines();
+        let (public, operator) = timeout(STARTING, addresses(&mut greeting))
+            .await
+            .map_err(|_| io::Error::other("the server did not say where it is"))??;
+        Http::connect(public).await?.get("/.well-known/jwks.json").await?;
+        Ok(Self { child, _greeting: greeting, public, operator, startup: began.elapsed() })
+    }
+
+    /// Where it listens.
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.public
+    }
+
+    /// How long it took from being started until its first answer.
+    pub(crate) const fn startup(&self) -> Duration {
+        self.startup
+    }
+
+    /// What it has cost so far.
+    pub(crate) fn costs(&self) -> io::Result<Costs> {
+        let id = self.child.id().ok_or_else(|| io::Error::other("the server has ended"))?;
+        machine::costs(&id.to_string())
+    }
+
+    /// What it counts.
+    pub(crate) async fn metrics(&self) -> io::Result<Metrics> {
+        Ok(Metrics::parse(&Http::connect(self.operator).await?.get("/metrics").await?))
+    }
+
+    /// Asks it to end, and tells how long it took.
+    pub(crate) async fn stop(&mut self) -> io::Result<Duration> {
+        let began = Instant::now();
+        let id = self.child.id().ok_or_else(|| io::Error::other("the server has ended"))?;
+        // The standard library can only kill.
+        let told = Command::new("kill").args(["-TERM", &id.to_string()]).status().await?;
+        if !told.success() {
+            return Err(io::Error::other("the server could not be told to stop"));
+        }
+        match timeout(STOPPING, self.child.wait()).await {
+            Ok(status) if status.as_ref().is_ok_and(std::process::ExitStatus::success) => Ok(began.elapsed()),
+            Ok(status) => Err(io::Error::other(format!("the server ended with {}", status?))),
+            Err(_) => Err(io::Error::other("the server did not stop in time")),
+        }
+    }
+}
+
+/// Where the greeting says the server and its operator's pages are.
+async fn addresses(greeting: &mut Lines<BufReader<ChildStdout>>) -> io::Result<(SocketAddr, SocketAddr)> {
+    let mut public = None;
+    while let Some(line) = greeting.next_line().await? {
+        let address = line.rsplit_once("http://").and_then(|(_, address)| address.parse::<SocketAddr>().ok());
+        match (address, line.starts_with("/livez")) {
+            (Some(operator), true) => {
+                let public = public.ok_or_else(|| io::Error::other("the server did not say where it is"))?;
+                return Ok((public, operator));
+            }
+            (Some(address), false) if public.is_none() => public = Some(address),
+            _ => {}
+        }
+    }
+    Err(io::Error::other("the server did not come up"))
+}
+
+/// Sums of the Prometheus text format, by name and by the value of the label `op` where there is one.
+#[derive(Debug, Default)]
+pub(crate) struct Metrics(BTreeMap<(String, String), f64>);
+
+impl Metrics {
+    fn parse(text: &str) -> Self {
+        let mut sums = BTreeMap::new();
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            let Some((series, value)) = line.rsplit_once(' ') else { continue };
+            let (name, labels) = series.split_once('{').unwrap_or((series, ""));
+            let operation = labels.split_once("op=\"").and_then(|(_, rest)| rest.split('"').next()).unwrap_or("");
+            if let Ok(value) = value.parse::<f64>() {
+                *sums.entry((name.to_owned(), operation.to_owned())).or_default() += value;
+            }
+        }
+        Self(sums)
+    }
+
+    /// How much `name` of `operation` has grown since `before`.
+    pub(crate) fn growth(&self, before: &Self, name: &str, operation: &str) -> f64 {
+        let key = (name.to_owned(), operation.to_owned());
+        self.0.get(&key).unwrap_or(&0.0) - before.0.get(&key).unwrap_or(&0.0)
+    }
+
+    /// The operations that `name` is counted for.
+    pub(crate) fn operations<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.keys().filter(move |(this, _)| this == name).map(|(_, operation)| operation.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_are_summed_by_name_and_operation() {
+        let before = Metrics::parse("# TYPE a counter\na 1\n");
+        let after = Metrics::parse(
+            "a 3\nb_sum{backend=\"sqlite\",op=\"start\"} 0.5\nb_sum{op=\"start\",x=\"y\"} 1\nb_sum{op=\"verify\"} 2\n",
+        );
+        assert_eq!(after.growth(&before, "a", "").to_string(), "2");
+        assert_eq!(after.growth(&before, "b_sum", "start").to_string(), "1.5");
+        assert_eq!(after.growth(&before, "c", "").to_string(), "0");
+        assert_eq!(after.operations("b_sum").collect::<Vec<_>>(), ["start", "verify"]);
+    }
+}

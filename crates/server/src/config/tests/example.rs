@@ -1,0 +1,89 @@
+//! `countersign.example.toml` is what the code accepts, and all of it.
+
+use std::collections::BTreeSet;
+
+use toml::{Table, Value};
+
+use super::*;
+
+const EXAMPLE: &str = include_str!("../../../../../countersign.example.toml");
+
+/// The example with every option that is commented out put in.
+fn whole_example() -> String {
+    let is_option = |line: &str| {
+        let name = line.split(['=', ' ']).next().unwrap_or("");
+        line.contains(" = ") && !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+    };
+    let uncommented = |line: &str| line.strip_prefix('#').filter(|rest| is_option(rest)).unwrap_or(line).to_owned();
+    EXAMPLE.lines().map(uncommented).collect::<Vec<_>>().join("\n")
+}
+
+/// `text` without the sections of surfaces that this binary was built without.
+fn of_this_binary(text: &str) -> String {
+    let known: Vec<_> = crate::dialects::all().iter().map(|dialect| dialect.name()).collect();
+    let mut table: Table = text.parse().unwrap();
+    if let Some(Value::Table(dialects)) = table.get_mut("dialects") {
+        dialects.retain(|name, _| known.contains(&name));
+    }
+    table.to_string()
+}
+
+#[test]
+fn the_example_is_accepted_as_it_is_and_with_everything_in_it() {
+    let folder = Folder::new();
+    let config = folder.parse(&of_this_binary(EXAMPLE), &[]).unwrap();
+    assert_eq!(config.relays.len(), 1);
+    let config = folder.parse(&of_this_binary(&whole_example()), &[]).unwrap();
+    assert!(config.relays[0].credentials.is_some());
+    assert_eq!(config.admin_listen, Some("127.0.0.1:9090".parse().unwrap()));
+}
+
+#[test]
+fn the_example_shows_the_defaults() {
+    let folder = Folder::new();
+    let (short, whole) = (
+        folder.parse(&of_this_binary(EXAMPLE), &[]).unwrap(),
+        folder.parse(&of_this_binary(&whole_example()), &[]).unwrap(),
+    );
+    assert_eq!(whole.listen, short.listen);
+    assert_eq!(whole.trusted_proxies, short.trusted_proxies);
+    assert_eq!(whole.log, short.log);
+    assert_eq!(whole.projects.default_project().policy, short.projects.default_project().policy);
+    // What says "no default".
+    assert_eq!(short.admin_listen, None);
+    assert!(short.relays[0].credentials.is_none() && short.relays[0].certificate_authority.is_none());
+}
+
+/// What the refusal of an unknown key says is known in the section at `path`, whose lists are entered at their first element.
+fn known_keys(path: &[&str]) -> BTreeSet<String> {
+    let mut table: Table = of_this_binary(&whole_example()).parse().unwrap();
+    let mut section = &mut table;
+    for part in path {
+        section = match section.get_mut(*part).unwrap() {
+            Value::Array(list) => list[0].as_table_mut().unwrap(),
+            other => other.as_table_mut().unwrap(),
+        };
+    }
+    section.insert("telepathy".to_owned(), Value::Boolean(true));
+    let sentence = RawConfig::parse(&table.to_string(), &Environment::new()).unwrap_err().to_string();
+    let (what, known) = sentence.split_once(", expected ").unwrap();
+    assert_eq!(what, "unknown field `telepathy`");
+    known.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_example_shows_every_option() {
+    let table: Table = whole_example().parse().unwrap();
+    let secrets = BTreeSet::from(["master_key".to_owned(), "older_master_key".to_owned()]);
+    let keys_of = |table: &Table| table.keys().cloned().collect::<BTreeSet<_>>();
+    assert_eq!(keys_of(&table), known_keys(&[]));
+    for section in ["server", "database", "mail", "log"] {
+        assert_eq!(keys_of(table[section].as_table().unwrap()), known_keys(&[section]), "{section}");
+    }
+    assert_eq!(keys_of(table["keys"].as_table().unwrap()), &known_keys(&["keys"]) - &secrets);
+    assert_eq!(keys_of(table["mail"]["relays"][0].as_table().unwrap()), known_keys(&["mail", "relays"]));
+    assert_eq!(keys_of(table["projects"][0].as_table().unwrap()), known_keys(&["projects"]));
+    for secret in secrets {
+        assert!(EXAMPLE.contains(&format!("COUNTERSIGN__KEYS__{}", secret.to_uppercase())), "{secret}");
+    }
+}

@@ -1,0 +1,20 @@
+//! The store under the engine it is for: the port's contract, on a real database.
+
+// The name by which all other crates know it.
+#[cfg(test)]
+extern crate countersign_store as store;
+
+#[cfg(test)]
+mod contract;
+#[cfg(test)]
+mod kept;
+#[cfg(test)]
+mod machine;
+#[cfg(test)]
+mod owed;
+#[cfg(test)]
+mod races;
+#[cfg(test)]
+mod secrets;
+#[cfg(test)]
+mod support;
