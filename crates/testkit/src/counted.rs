@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use engine::{
-    Address, Flow, Handle, Lease, Leases, MessageQuery, MessageState, OutboxDepth, OutboxMessage, Owner, ProjectId,
-    Register, Registered, Reply, Resend, SealedKey, Session, SessionId, Settle, Start, StartOutcome, Store, Swept,
-    Timestamp, Verify, VerifyOutcome,
+    Address, Caller, EndSessions, Flow, Handle, Lease, Leases, MessageQuery, MessageState, OutboxDepth, OutboxMessage,
+    Owner, ProjectId, Refresh, RefreshOutcome, Refusal, Register, Registered, Reply, Resend, SealedKey, SessionId,
+    Settle, Start, StartOutcome, Store, Swept, Timestamp, Verify, VerifyOutcome,
 };
 
 /// Hands everything on to the store inside, and notes the name of each method called.
@@ -74,8 +74,16 @@ impl Store for Counted {
         self.note("owner").owner(project, address)
     }
 
-    fn session(&self, id: SessionId) -> Reply<'_, Option<Session>> {
-        self.note("session").session(id)
+    fn caller(&self, id: SessionId) -> Reply<'_, Option<Caller>> {
+        self.note("caller").caller(id)
+    }
+
+    fn refresh(&self, operation: Refresh) -> Reply<'_, RefreshOutcome> {
+        self.note("refresh").refresh(operation)
+    }
+
+    fn end_sessions(&self, operation: EndSessions) -> Reply<'_, Result<(), Refusal>> {
+        self.note("end_sessions").end_sessions(operation)
     }
 
     fn messages(&self, query: MessageQuery) -> Reply<'_, Vec<(OutboxMessage, Option<Flow>)>> {

@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use engine::{
-    Address, Attempt, Client, CodeFormat, Context, Engine, Event, Handle, MasterKey, Naming, NewChallenge, Observer,
-    OpenError, Parts, Policy, Project, ProjectId, Projects, Purpose, ResendMode, Result, SessionTerms, Started, Store,
-    VerificationOutcome, Verified,
+    Address, Attempt, Client, CodeFormat, Context, Disclosure, Engine, Event, Handle, MasterKey, Naming, NewChallenge,
+    Observer, OpenError, Parts, Policy, Project, ProjectId, Projects, Purpose, ResendMode, Result, Session, SessionId,
+    SessionTerms, Started, Store, VerificationOutcome, Verified,
 };
 use store::SqliteStore;
 
@@ -139,6 +139,14 @@ impl World {
         database(&self.folder)
     }
 
+    /// A session as it is kept.
+    ///
+    /// # Panics
+    /// If the store fails.
+    pub async fn session(&self, id: SessionId) -> Option<Session> {
+        self.store.caller(id).await.expect("the store answers").map(|caller| caller.session)
+    }
+
     /// The one project.
     pub fn project(&self) -> &ProjectId {
         &self.engine.projects().default_project().id
@@ -170,6 +178,10 @@ impl World {
             purpose,
             address: address.clone(),
             identity: None,
+            change: None,
+            attributes: None,
+            memo: None,
+            disclosure: Disclosure::Uniform,
             format: CodeFormat::SIX_DIGITS,
             mode: ResendMode::SameCode,
             flow_life: LIFE,

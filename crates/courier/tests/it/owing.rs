@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use countersign_courier::{Courier, Templates, Transport};
 use engine::{
-    Address, Client, Clock, CodeFormat, Deaf, Engine, Entropy, Flow, Handle, IdentityId, Lease, Leases, MasterKey,
-    MessageQuery, MessageState, Naming, NewChallenge, Operation as _, OutboxDepth, OutboxMessage, Owner, Parts, Policy,
-    Project, ProjectId, Projects, Purpose, Register, Registered, Reply, Resend, ResendMode, SealedKey, SendLog,
-    Session, SessionId, Settle, Start, StartOutcome, StartSeen, Store, StoreError, Swept, Timestamp, Verify,
-    VerifyOutcome, Write,
+    Address, Caller, Client, Clock, CodeFormat, Deaf, Disclosure, EndSessions, Engine, Entropy, Flow, Handle,
+    IdentityId, Lease, Leases, MasterKey, MessageQuery, MessageState, Naming, NewChallenge, Operation as _,
+    OutboxDepth, OutboxMessage, Owner, Parts, Policy, Project, ProjectId, Projects, Purpose, Refresh, RefreshOutcome,
+    Refusal, Register, Registered, Reply, Resend, ResendMode, SealedKey, SendLog, SessionId, Settle, Start,
+    StartOutcome, StartSeen, Store, StoreError, Swept, Timestamp, Verify, VerifyOutcome, Write,
 };
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
@@ -103,7 +103,7 @@ fn done<T: Send + 'static>(value: T) -> Reply<'static, T> {
 
 impl Store for Outbox {
     fn start(&self, operation: Start) -> Reply<'_, StartOutcome> {
-        let seen = StartSeen { flow: None, owner: None, send_log: SendLog::default() };
+        let seen = StartSeen { flow: None, owner: None, send_log: SendLog::default(), caller: None };
         let decision = operation.decide(seen);
         Self::apply(&mut self.rows.lock().unwrap(), decision.writes);
         done(decision.outcome)
@@ -169,7 +169,15 @@ impl Store for Outbox {
         unheard_of()
     }
 
-    fn session(&self, _: SessionId) -> Reply<'_, Option<Session>> {
+    fn caller(&self, _: SessionId) -> Reply<'_, Option<Caller>> {
+        unheard_of()
+    }
+
+    fn refresh(&self, _: Refresh) -> Reply<'_, RefreshOutcome> {
+        unheard_of()
+    }
+
+    fn end_sessions(&self, _: EndSessions) -> Reply<'_, Result<(), Refusal>> {
         unheard_of()
     }
 
@@ -255,6 +263,10 @@ impl Post {
             purpose,
             address: Address::email(recipient).unwrap(),
             identity: None::<IdentityId>,
+            change: None,
+            attributes: None,
+            memo: None,
+            disclosure: Disclosure::Uniform,
             format: CodeFormat::SIX_DIGITS,
             mode: ResendMode::SameCode,
             flow_life: Duration::from_mins(15),

@@ -30,7 +30,7 @@ async fn somebody_known_signs_in() {
     assert!(verified.is_first_proof);
     let session = verified.session.unwrap();
     assert_eq!((session.issued_at, session.expires_at), (now, now.plus(LIFE)));
-    assert_eq!(world.engine.session(session.id).await.unwrap(), Some(session));
+    assert_eq!(world.session(session.id).await, Some(session));
     let proven = world.engine.owner(world.project(), &ada).await.unwrap();
     assert_eq!((proven.address.verified_at, proven.identity.revision), (Some(now), 2));
     assert_eq!(
@@ -267,7 +267,7 @@ async fn st_27_an_address_removed_or_an_identity_erased_between_send_and_verify_
         ("identity erased", "DELETE FROM addresses; DELETE FROM identities"),
         (
             "address given to another",
-            "INSERT INTO identities (id, project, state, revision, created_at, updated_at) VALUES (1, 'P1', 'active', 1, 0, 0); \
+            "INSERT INTO identities (id, project, state, traits, revision, created_at, updated_at) VALUES (1, 'P1', 'active', '', 1, 0, 0); \
              UPDATE addresses SET identity_id = 1",
         ),
     ] {
@@ -312,7 +312,8 @@ async fn the_first_proof_ends_older_sessions_flows_and_unproven_addresses() {
     };
     // Somebody set the account up before its owner came: a session, another address, a pending sign-in to that.
     world.execute(&format!(
-        "INSERT INTO sessions (id, project, identity_id, method, issued_at, expires_at) VALUES (5, 'P1', {id}, 'email', 0, {end}); \
+        "INSERT INTO sessions (id, project, dialect, identity_id, method, issued_at, expires_at, generation, rotated_at, \
+         previous_rotated_at) VALUES (5, 'P1', 'test', {id}, 'email', 0, {end}, 0, 0, 0); \
          INSERT INTO addresses (id, identity_id, project, channel, address, created_at) \
          VALUES (6, {id}, 'P1', 'email', 'ada.other@example.com', 0)",
         id = owner.identity.id,
@@ -324,7 +325,7 @@ async fn the_first_proof_ends_older_sessions_flows_and_unproven_addresses() {
 
     let verified = world.sign_in("flow", &ada).await;
     assert_eq!(verified.identity.id, owner.identity.id);
-    let old = world.engine.session(engine::SessionId::new(5)).await.unwrap().unwrap();
+    let old = world.session(engine::SessionId::new(5)).await.unwrap();
     assert_eq!(old.ended_at, Some(world.engine.now()));
     assert!(verified.session.unwrap().is_live(world.engine.now()));
     assert!(world.engine.owner(world.project(), &hers).await.is_err());

@@ -29,7 +29,7 @@ async fn a_restart_keeps_everything() {
     assert_eq!(world.engine.flow(world.handle("passed")).await.unwrap(), verified.flow);
     assert_eq!(world.engine.owner(world.project(), &ada).await.unwrap().identity, verified.identity);
     let session = verified.session.unwrap();
-    assert_eq!(world.engine.session(session.id).await.unwrap(), Some(session));
+    assert_eq!(world.session(session.id).await, Some(session));
     assert_eq!(world.shown(&grace).await, [Some(code.clone())], "the same code is derived again");
     assert_eq!(world.engine.public_id("identity", 42), public);
     assert_eq!(world.engine.outbox_depth().await.unwrap().owed, 2);
@@ -90,10 +90,10 @@ async fn a_sweep_removes_only_what_has_been_over_for_a_day() {
     assert_eq!(swept(began.plus(DAY)).await, none);
     assert_eq!(swept(began.plus(DAY).plus(MILLISECOND)).await, Swept { messages: 1, send_logs: 2, ..none });
     assert_eq!(swept(began.plus(LIFE).plus(DAY)).await, none, "flow and session ended exactly a day ago");
-    assert!(world.engine.session(session).await.unwrap().is_some());
+    assert!(world.session(session).await.is_some());
     assert!(matches!(world.verify("flow", "000000").await, refused!(Refusal::FlowPassed)));
     assert_eq!(swept(began.plus(LIFE).plus(DAY).plus(MILLISECOND)).await, Swept { flows: 2, sessions: 1, ..none });
-    assert!(world.engine.session(session).await.unwrap().is_none());
+    assert!(world.session(session).await.is_none());
     assert!(matches!(world.verify("flow", "000000").await, refused!(Refusal::FlowNotFound)));
     assert!(world.engine.owner(world.project(), &ada).await.is_ok(), "identities stay");
 

@@ -4,9 +4,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use engine::{
-    Address, Deaf, Engine, Flow, Handle, Lease, Leases, MasterKey, MessageQuery, MessageState, OutboxDepth,
-    OutboxMessage, Owner, Parts, Project, ProjectId, Projects, Refusal, Register, Registered, Reply, Resend, SealedKey,
-    Session, SessionId, Settle, Start, StartOutcome, Store, StoreError, Swept, Timestamp, Verify, VerifyOutcome,
+    Address, Caller, Deaf, EndSessions, Engine, Flow, Handle, Lease, Leases, MasterKey, MessageQuery, MessageState,
+    OutboxDepth, OutboxMessage, Owner, Parts, Project, ProjectId, Projects, Refresh, RefreshOutcome, Refusal, Register,
+    Registered, Reply, Resend, SealedKey, SessionId, Settle, Start, StartOutcome, Store, StoreError, Swept, Timestamp,
+    Verify, VerifyOutcome,
 };
 use testkit::env::SeededEntropy;
 use testkit::world::{MASTER_KEY, World, unlimited};
@@ -65,8 +66,14 @@ impl Store for Scripted {
     fn owner(&self, project: ProjectId, address: Address) -> Reply<'_, Option<Owner>> {
         self.inner.owner(project, address)
     }
-    fn session(&self, id: SessionId) -> Reply<'_, Option<Session>> {
-        self.inner.session(id)
+    fn caller(&self, id: SessionId) -> Reply<'_, Option<Caller>> {
+        self.inner.caller(id)
+    }
+    fn refresh(&self, operation: Refresh) -> Reply<'_, RefreshOutcome> {
+        self.inner.refresh(operation)
+    }
+    fn end_sessions(&self, operation: EndSessions) -> Reply<'_, Result<(), Refusal>> {
+        self.inner.end_sessions(operation)
     }
     fn messages(&self, query: MessageQuery) -> Reply<'_, Vec<(OutboxMessage, Option<Flow>)>> {
         self.inner.messages(query)
@@ -150,11 +157,14 @@ const fn is_listed(refusal: Refusal) -> bool {
         | Refusal::AddressTaken
         | Refusal::IdentityNotFound
         | Refusal::IdentityInactive
+        | Refusal::SessionEnded
+        | Refusal::TokenInvalid
+        | Refusal::TokenReused
         | Refusal::TooSoon { .. } => true,
     }
 }
 
-const REFUSALS: [Refusal; 11] = [
+const REFUSALS: [Refusal; 14] = [
     Refusal::FlowNotFound,
     Refusal::FlowExpired,
     Refusal::FlowPassed,
@@ -165,6 +175,9 @@ const REFUSALS: [Refusal; 11] = [
     Refusal::AddressTaken,
     Refusal::IdentityNotFound,
     Refusal::IdentityInactive,
+    Refusal::SessionEnded,
+    Refusal::TokenInvalid,
+    Refusal::TokenReused,
     Refusal::TooSoon { retry_after: Duration::from_millis(61_001) },
 ];
 
@@ -212,11 +225,11 @@ async fn st_50_a_fault_is_told_in_no_words_of_ours() {
 }
 
 #[tokio::test]
-async fn a_token_that_cannot_be_signed_is_a_fault_of_ours() {
+async fn a_key_that_is_not_there_yet_is_worth_trying_again_for() {
     let mounted = Mounted::without_keys(World::new().await, "");
     let token = mounted.start(EMAIL).await.token();
     let answer = mounted.email_code(&token, &mounted.code().await).await;
-    assert_eq!(answer.to_string(), whole(500, 13, "", &error(13, "INTERNAL", "internal error")));
+    assert_eq!(answer.to_string(), whole(503, 14, "", &error(14, "UNAVAILABLE", "try again later")));
 }
 
 /// These are made outside of the router and its layers; a page of another origin can read them all the same.
