@@ -1,7 +1,8 @@
 //! Puts surfaces together into one service: who owns a path, and what is done around every handler.
 //!
-//! A request goes to the surface that owns the longest prefix of its path. Around the surface's router stands one
-//! [`frame`](frame::frame), which does what is the same for all, in this order, from the outside to the inside:
+//! A request goes to the surface that owns the longest prefix of its path, several slashes at whose begin are one. Around the
+//! surface's router stands one [`frame`](frame::frame), which does what is the same for all, in this order, from the outside to the
+//! inside:
 //!
 //! 1. measure, and give the request an id (one from outside is thrown away), so that everything below is in its span;
 //! 2. find out who asks;
@@ -25,7 +26,8 @@ use axum::extract::Request;
 use axum::response::Response;
 use axum::routing::future::RouteFuture;
 use engine::Entropy;
-use http::StatusCode;
+use http::uri::PathAndQuery;
+use http::{StatusCode, Uri};
 use tower::Service;
 use web::{ConfigError, Failure, Surface, TrustedProxies, respond};
 
@@ -151,8 +153,23 @@ impl Service<Request> for Application {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        collapse_leading_slashes(request.uri_mut());
         self.owner(request.uri().path()).clone().call(request)
+    }
+}
+
+/// `//v1/login` is `/v1/login`: SDKs put a base URL with a slash at its end and a path with one at its begin together.
+fn collapse_leading_slashes(uri: &mut Uri) {
+    let Some(target) = uri.path_and_query().map(PathAndQuery::as_str).filter(|target| target.starts_with("//")) else {
+        return;
+    };
+    let Ok(target) = PathAndQuery::try_from(format!("/{}", target.trim_start_matches('/'))) else { return };
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(target);
+    // It was whole before, and only its path is another.
+    if let Ok(collapsed) = Uri::from_parts(parts) {
+        *uri = collapsed;
     }
 }
 

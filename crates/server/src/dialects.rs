@@ -5,6 +5,8 @@ use web::Dialect;
 /// Every surface this binary was built with.
 pub(crate) fn all() -> Vec<Box<dyn Dialect>> {
     vec![
+        #[cfg(feature = "descope")]
+        Box::new(descope::Descope),
         #[cfg(feature = "login")]
         Box::new(login::Login),
     ]

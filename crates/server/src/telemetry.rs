@@ -18,23 +18,14 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use crate::app::{AnswerObserver, Answered};
 use crate::config::LogSettings;
 
-/// Our crates, whose lines are told from the configured level on. Others are capped at info: at debug and below they would tell
-/// what they send.
-const OURS: [&str; 6] = [
-    "countersign",
-    "countersign_engine",
-    "countersign_store",
-    "countersign_web",
-    "countersign_courier",
-    "countersign_login",
-];
+/// What the targets of our crates begin with: their lines are told from the configured level on. Others are capped at info: at debug
+/// and below they would tell what they send.
+const OURS: &str = "countersign";
 
 /// Begins to log to standard error. A second call changes nothing.
 pub(crate) fn log(settings: LogSettings) {
     let others = settings.level.min(Level::INFO);
-    let filter = OURS
-        .iter()
-        .fold(Targets::new().with_default(others), |filter, target| filter.with_target(*target, settings.level));
+    let filter = Targets::new().with_default(others).with_target(OURS, settings.level);
     let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
     let registry = tracing_subscriber::registry().with(filter);
     // Only a second subscriber is refused, and the first one stays.
