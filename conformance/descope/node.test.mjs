@@ -270,6 +270,17 @@ describe('tokens and sessions', () => {
     assert.equal(only.token.sub, user.userId);
   });
 
+  test('claims of who signs in come as unsecured ones, and stay over a refresh', async () => {
+    const address = newAddress();
+    await signUp(address);
+    good(await descope.otp.signIn.email(address, { customClaims: { theme: 'dark' } }));
+    const data = good(await descope.otp.verify.email(address, await mailedCode(address)));
+    const { token } = await descope.validateSession(data.sessionJwt);
+    assert.deepEqual(token.nsec, { theme: 'dark' });
+    assert.equal(token.theme, undefined);
+    assert.deepEqual((await descope.refreshSession(data.refreshJwt)).token.nsec, { theme: 'dark' });
+  });
+
   test('me is the user', async () => {
     const { refreshJwt, user } = await signUp();
     assert.deepEqual(good(await descope.me(refreshJwt)), user);

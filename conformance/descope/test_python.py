@@ -1,7 +1,6 @@
 """PyPI's descope: every call of email codes, sessions and users that a backend makes, synchronously.
 
-Only the base URL is changed. The client would ask for /v1/mgmt/license when it is made, and wait for the answer, if it were
-given a management key; it is given none here.
+Only the base URL is changed.
 """
 
 import concurrent.futures
@@ -251,6 +250,17 @@ class BaseUrl(Case):
         descope.otp.sign_up_or_in(EMAIL, address)
         response = descope.otp.verify_code(EMAIL, address, mailed_code(address))
         self.assertEqual(response["user"]["email"], address)
+
+
+class ManagementKey(Case):
+    def test_does_not_hold_the_client_up(self):
+        # With one, it asks for its licence when it is made and waits for the answer; one that fails is logged.
+        started = time.monotonic()
+        with self.assertNoLogs("descope"):
+            descope = DescopeClient(project_id=PROJECT, base_url=BASE_URL, management_key="K2countersignmanagement00000")
+        self.assertLess(time.monotonic() - started, 2)
+        address = new_address()
+        self.assert_masked(descope.otp.sign_up_or_in(EMAIL, address), address)
 
 
 if __name__ == "__main__":

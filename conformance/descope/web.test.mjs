@@ -188,6 +188,16 @@ describe('a page of another origin', () => {
     quiet();
   });
 
+  test('tries to refresh, which nobody who is signed out is told off for', async () => {
+    await call('refresh', undefined, true);
+    assert.equal(await kept(SESSION_TOKEN), null);
+    const { user } = await signUpOrIn(newAddress());
+    await open();
+    const refreshed = await good('refresh', undefined, true);
+    assert.equal(claims(refreshed.sessionJwt).sub, user.userId);
+    quiet();
+  });
+
   test('takes a new address', async () => {
     const [old, fresh] = [newAddress('old'), newAddress('new')];
     const { user } = await signUpOrIn(old);
