@@ -218,15 +218,20 @@ async fn told(mut listening: watch::Receiver<bool>) {
     let _ = listening.wait_for(|is_told| *is_told).await;
 }
 
-/// Ends with SIGTERM or SIGINT.
-pub(crate) async fn interrupted() {
-    let Ok(mut terminated) = signal(SignalKind::terminate()) else {
-        tracing::error!("signals cannot be listened to; only SIGKILL will end this process");
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminated.recv() => {}
-        _ = tokio::signal::ctrl_c() => {}
+/// Ends with SIGTERM or SIGINT. They are listened to from the call on, not from the first poll: whoever is told that the server
+/// is up may stop it gracefully at once.
+pub(crate) fn interrupted() -> impl Future<Output = ()> {
+    let signals =
+        signal(SignalKind::terminate()).and_then(|terminated| Ok((terminated, signal(SignalKind::interrupt())?)));
+    async {
+        let Ok((mut terminated, mut interrupted)) = signals else {
+            tracing::error!("signals cannot be listened to; only SIGKILL will end this process");
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = terminated.recv() => {}
+            _ = interrupted.recv() => {}
+        }
     }
 }
 

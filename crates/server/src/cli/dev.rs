@@ -44,7 +44,8 @@ impl Dev {
         .map_err(|error: ConfigError| CommandError::Config(error))?;
         telemetry::log(config.log);
         let node = Node::bind(config).await?;
+        let stop = node::interrupted();
         print(&node.greeting())?;
-        Ok(node.run(node::interrupted()).await?)
+        Ok(node.run(stop).await?)
     }
 }
