@@ -161,10 +161,13 @@ impl Node {
         let origin = self.origin.as_str();
         let mut text = format!("countersign {} is at {origin}", env!("CARGO_PKG_VERSION"));
         if self.is_development {
-            text += &format!("\nmail and codes are shown at {origin}/dev/inbox");
+            text.push_str("\nmail and codes are shown at ");
+            text.push_str(origin);
+            text.push_str("/dev/inbox");
         }
         if let Some(Ok(address)) = self.operators.as_ref().map(|(listener, _)| listener.local_addr()) {
-            text += &format!("\n/livez, /readyz and /metrics are at http://{address}");
+            text.push_str("\n/livez, /readyz and /metrics are at http://");
+            text.push_str(&address.to_string());
         }
         text
     }
