@@ -128,7 +128,7 @@ pub struct Leased {
 pub struct Delivery {
     /// Which message.
     pub id: MessageId,
-    /// Under which lease: a settlement under a lease that has ended changes nothing.
+    /// Under which lease: once somebody else has taken the message, a settlement changes nothing.
     pub lease: Timestamp,
     /// What came of it.
     pub outcome: DeliveryOutcome,
@@ -246,10 +246,11 @@ impl Operation for Lease {
 /// Whether `flow` still asks the question that `message` carries the answer to.
 fn still_asks(flow: &Flow, message: &OutboxMessage) -> bool {
     flow.state == FlowState::Sent
-        && flow
-            .challenge
-            .as_ref()
-            .is_some_and(|challenge| challenge.epoch == message.epoch && challenge.address == message.recipient)
+        && flow.challenge.as_ref().is_some_and(|challenge| {
+            let is_its_code = challenge.epoch == message.epoch && challenge.address == message.recipient;
+            // With its guesses spent a flow is over: its code would only raise hopes.
+            is_its_code && challenge.attempts < challenge.max_attempts
+        })
 }
 
 /// Writes down what came of deliveries.

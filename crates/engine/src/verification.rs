@@ -93,9 +93,9 @@ impl Operation for Verify {
                 Ok(()) => miss(&mut candidate.flow, &mut writes),
                 Err(refusal) => refusal,
             };
-            // A wrong code in a live flow is the better answer than another flow that is over.
-            let is_better = matches!(refusal, Refusal::CodeMismatch { .. });
-            if answer.is_none() || is_better {
+            // A wrong code in a live flow is the better answer than another flow that is over; of two that are, the newer one's.
+            let weight = |refusal, flow: &Flow| (matches!(refusal, Refusal::CodeMismatch { .. }), flow.id);
+            if answer.as_ref().is_none_or(|(held, flow)| weight(refusal, &candidate.flow) > weight(*held, flow)) {
                 answer = Some((refusal, candidate.flow));
             }
         }

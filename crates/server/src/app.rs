@@ -1,7 +1,7 @@
 //! Puts surfaces together into one service: who owns a path, and what is done around every handler.
 //!
 //! A request goes to the surface that owns the longest prefix of its path, several slashes at whose begin are one. Around the
-//! surface's router stands one [`frame`](frame::frame), which does what is the same for all, in this order, from the outside to the
+//! surface's router stands one [`frame`](frame::around), which does what is the same for all, in this order, from the outside to the
 //! inside:
 //!
 //! 1. measure, and give the request an id (one from outside is thrown away), so that everything below is in its span;

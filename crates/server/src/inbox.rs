@@ -74,8 +74,10 @@ async fn only_by_a_development_name(request: Request, next: Next) -> Response {
 }
 
 fn is_asked_for_by_a_development_name(headers: &HeaderMap, uri: &http::Uri) -> bool {
-    let host =
-        headers.get(header::HOST).and_then(|host| host.to_str().ok()).or_else(|| uri.authority().map(|it| it.as_str()));
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok())
+        .or_else(|| uri.authority().map(http::uri::Authority::as_str));
     let authority = host.and_then(|host| host.parse::<http::uri::Authority>().ok());
     authority.is_some_and(|authority| is_development_host(authority.host()))
 }

@@ -20,7 +20,7 @@ fn main() -> ExitCode {
         eprintln!("countersign: the TLS provider was installed twice");
         return ExitCode::FAILURE;
     }
-    cli::run(std::env::args_os(), environment())
+    cli::run(std::env::args_os(), &environment())
 }
 
 /// The environment, read once and handed on: what is not UTF-8 is not ours.

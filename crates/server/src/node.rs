@@ -162,10 +162,13 @@ impl Node {
         let origin = self.origin.as_str();
         let mut text = format!("countersign {} is at {origin}", env!("CARGO_PKG_VERSION"));
         if self.is_development {
-            text += &format!("\nmail and codes are shown at {origin}/dev/inbox");
+            text.push_str("\nmail and codes are shown at ");
+            text.push_str(origin);
+            text.push_str("/dev/inbox");
         }
         if let Some(Ok(address)) = self.operators.as_ref().map(|(listener, _)| listener.local_addr()) {
-            text += &format!("\n/livez, /readyz and /metrics are at http://{address}");
+            text.push_str("\n/livez, /readyz and /metrics are at http://");
+            text.push_str(&address.to_string());
         }
         text
     }
@@ -219,15 +222,20 @@ async fn told(mut listening: watch::Receiver<bool>) {
     let _ = listening.wait_for(|is_told| *is_told).await;
 }
 
-/// Ends with SIGTERM or SIGINT.
-pub(crate) async fn interrupted() {
-    let Ok(mut terminated) = signal(SignalKind::terminate()) else {
-        tracing::error!("signals cannot be listened to; only SIGKILL will end this process");
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminated.recv() => {}
-        _ = tokio::signal::ctrl_c() => {}
+/// Ends with SIGTERM or SIGINT. They are listened to from the call on, not from the first poll: whoever is told that the server
+/// is up may stop it gracefully at once.
+pub(crate) fn interrupted() -> impl Future<Output = ()> {
+    let signals =
+        signal(SignalKind::terminate()).and_then(|terminated| Ok((terminated, signal(SignalKind::interrupt())?)));
+    async {
+        let Ok((mut terminated, mut interrupted)) = signals else {
+            tracing::error!("signals cannot be listened to; only SIGKILL will end this process");
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = terminated.recv() => {}
+            _ = interrupted.recv() => {}
+        }
     }
 }
 

@@ -5,4 +5,5 @@ pub mod counted;
 pub mod env;
 pub mod folder;
 pub mod mailbox;
+pub mod server;
 pub mod world;

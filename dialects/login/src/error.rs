@@ -204,7 +204,7 @@ struct RpcStatus<'a> {
     details: Option<&'a [RpcDetail]>,
 }
 
-/// google/rpc/error_details.proto, as JSON.
+/// `google/rpc/error_details.proto`, as JSON.
 #[derive(Serialize)]
 #[serde(tag = "@type")]
 enum RpcDetail {

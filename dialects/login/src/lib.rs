@@ -11,7 +11,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::{get, post};
 use engine::{Algorithm, Engine, Project};
-use http::{HeaderName, Method, header};
+use http::{HeaderName, HeaderValue, Method, header};
 use serde::Deserialize;
 use tower_http::cors::{Any, CorsLayer};
 use web::{App, ConfigError, Dialect, Failure, Surface};
@@ -79,13 +79,20 @@ impl Dialect for Login {
             .layer(cors())
             .with_state(shared);
         let prefixes = vec!["/".to_owned()];
-        Ok(Surface { name: NAME, prefixes, router, administration: None, failure })
+        Ok(Surface { name: NAME, prefixes, router, administration: None, failure: failure_of_the_frame })
     }
 }
 
 /// What happens outside of the handlers, in the surface's shape.
 fn failure(failure: Failure) -> axum::response::Response {
     Status::of_failure(failure).into_response()
+}
+
+/// The same where the router's layers are not passed: a page must be able to read that its request was too long.
+fn failure_of_the_frame(failure: Failure) -> axum::response::Response {
+    let mut response = self::failure(failure);
+    response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    response
 }
 
 /// Any page may ask: nothing in here rides on cookies.

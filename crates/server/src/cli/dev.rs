@@ -27,7 +27,7 @@ pub(crate) struct Dev {
     /// Send mail to this server too: smtp://host:port.
     #[arg(long, value_name = "URL")]
     smtp: Option<String>,
-    /// The public origin, where it is not http://LISTEN: loopback, or under .test, .localhost, .example or .internal.
+    /// The public origin, where it is not the listener's own: loopback, or under .test, .localhost, .example or .internal.
     #[arg(long, value_name = "URL")]
     origin: Option<String>,
 }
@@ -44,7 +44,8 @@ impl Dev {
         .map_err(|error: ConfigError| CommandError::Config(error))?;
         telemetry::log(config.log);
         let node = Node::bind(config).await?;
+        let stop = node::interrupted();
         print(&node.greeting())?;
-        Ok(node.run(node::interrupted()).await?)
+        Ok(node.run(stop).await?)
     }
 }

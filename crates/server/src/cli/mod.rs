@@ -77,7 +77,7 @@ impl From<io::Error> for CommandError {
 }
 
 /// Runs the command that `arguments` ask for.
-pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>, environment: Environment) -> ExitCode {
+pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environment) -> ExitCode {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
@@ -94,8 +94,8 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>, environment: En
     let outcome = runtime.block_on(async {
         match cli.command {
             Command::Dev(dev) => dev.run().await,
-            Command::Serve(serve) => serve.run(&environment).await,
-            Command::Identity(command) => command.run(&environment).await,
+            Command::Serve(serve) => serve.run(environment).await,
+            Command::Identity(command) => command.run(environment).await,
             Command::Key(command) => command.run(),
         }
     });

@@ -13,7 +13,7 @@ use crate::telemetry;
 ///
 /// Refuses to start without a master key and a mail relay, with unknown keys in the file, and with a public origin that is
 /// not https (loopback excepted). Each key of the file can be given in the environment, as in
-/// COUNTERSIGN__SERVER__LISTEN=0.0.0.0:8080.
+/// `COUNTERSIGN__SERVER__LISTEN=0.0.0.0:8080`.
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
     /// The configuration file; see countersign.example.toml.

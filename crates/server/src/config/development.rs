@@ -38,7 +38,8 @@ pub(crate) fn is_development_host(host: &str) -> bool {
 impl Config {
     /// The configuration of `countersign dev`.
     pub(crate) fn development(settings: DevelopmentSettings) -> Result<Self, ConfigError> {
-        let listeners = [("--listen", Some(settings.listen)), ("--admin-listen", settings.admin_listen)];
+        let DevelopmentSettings { listen, admin_listen, data, smtp, origin } = settings;
+        let listeners = [("--listen", Some(listen)), ("--admin-listen", admin_listen)];
         for (flag, address) in listeners {
             if address.is_some_and(|address| !address.ip().is_loopback()) {
                 return Err(ConfigError::new(format!(
@@ -47,13 +48,13 @@ impl Config {
                 )));
             }
         }
-        let origin = settings.origin.as_deref().map(Origin::parse).transpose()?;
+        let origin = origin.as_deref().map(Origin::parse).transpose()?;
         if origin.as_ref().is_some_and(|origin| !is_development_host(origin.host())) {
             return Err(ConfigError::new(
                 "--origin must be loopback, or under .test, .localhost, .example or .internal",
             ));
         }
-        let relays = settings.smtp.as_deref().map(|url| {
+        let relays = smtp.as_deref().map(|url| {
             RelaySettings::parse(url, SmtpScheme::PlainOnLoopback)
                 .map_err(|error| ConfigError::new(format!("--smtp: {error}")))
         });
@@ -62,10 +63,10 @@ impl Config {
         Ok(Self {
             is_development: true,
             origin,
-            listen: settings.listen,
-            admin_listen: settings.admin_listen,
+            listen,
+            admin_listen,
             trusted_proxies: TrustedProxies::none(),
-            database: settings.data.join("countersign.db"),
+            database: data.join("countersign.db"),
             master_key: MasterKey::new(MASTER_KEY),
             projects: Projects::new(project, []),
             relays: relays.transpose()?.into_iter().collect(),

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::{DeliveryOutcome, Flow, Policy, Purpose, Refusal, SendLimit, Swept};
+use engine::{
+    Algorithm, DeliveryOutcome, Flow, Policy, Purpose, Refusal, ResendMode, SealedKey, SendLimit, Store as _, Swept,
+};
 use testkit::env::ManualClock;
 use testkit::world::{LIFE, World, other_than, unlimited};
 use tokio::task::JoinSet;
@@ -46,15 +48,45 @@ async fn ids_grow_also_after_a_restart_with_the_clock_set_back() {
     let mut world = World::new().await;
     let (ada, grace) = (address("ada"), address("grace"));
     let highest = |flow: &Flow| flow.id.get().max(flow.challenge.as_ref().unwrap().message.get());
-    let verified = world.sign_in("flow", &ada).await;
-    let before = highest(&verified.flow).max(verified.session.unwrap().id.get()).max(verified.identity.id.get());
-    for _ in 0..3 {
+    world.sign_in("flow", &ada).await;
+    for another in ["one", "two", "three"] {
+        // The newest row of all is a session.
+        let verified = world.sign_in("flow", &ada).await;
+        let session = verified.session.unwrap().id.get();
+        let before = highest(&verified.flow).max(session);
+        assert_eq!(before, session);
         world.clock.set_back(Duration::from_hours(48));
         world.reopen().await;
-        let flow = world.start("another", Purpose::SignInOrUp, &grace).await.unwrap().flow;
+        let flow = world.start(another, Purpose::SignInOrUp, &grace).await.unwrap().flow;
         assert!(flow.id.get() > before);
         assert!(flow.challenge.unwrap().message.get() > before);
     }
+}
+
+#[tokio::test]
+async fn what_two_nodes_claim_at_once_is_the_firsts() {
+    let world = World::new().await;
+    let store = &world.calls;
+    assert_eq!(store.claim_meta("claimed", vec![1]).await.unwrap(), [1]);
+    assert_eq!(store.claim_meta("claimed", vec![2]).await.unwrap(), [1]);
+    assert_eq!(store.meta("claimed").await.unwrap(), Some(vec![1]));
+    store.put_meta("claimed", vec![3]).await.unwrap();
+    assert_eq!(store.meta("claimed").await.unwrap(), Some(vec![3]));
+    assert_eq!(store.meta("other").await.unwrap(), None);
+
+    let key = |kid: &str| SealedKey {
+        kid: kid.to_owned(),
+        project: world.project().clone(),
+        algorithm: Algorithm::Es256,
+        slot: 0,
+        created_at: world.engine.now(),
+        sealed: vec![1, 2, 3],
+    };
+    store.add_signing_key(key("first")).await.unwrap();
+    store.add_signing_key(key("second")).await.unwrap();
+    let kept = store.signing_keys(world.project().clone()).await.unwrap();
+    assert_eq!(kept.iter().map(|key| key.kid.as_str()).collect::<Vec<_>>(), ["first"]);
+    assert!(store.signing_keys(engine::ProjectId::new("P2")).await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -80,6 +112,9 @@ async fn a_sweep_removes_only_what_has_been_over_for_a_day() {
     let leased = world.engine.lease_messages(1).await.unwrap();
     assert!(leased.is_empty(), "its code was used before it was sent, so that it is dropped now");
     world.start("owed", Purpose::SignInOrUp, &address("grace")).await.unwrap();
+    world.clock.advance(Duration::from_secs(30));
+    let resent = world.engine.resend(&world.context(), world.handle("owed"), ResendMode::SameCode).await;
+    assert_eq!(resent.unwrap().flow.challenge.unwrap().sends, 2, "and its first message is cancelled");
 
     let none = Swept::default();
     let swept = async |now| {
@@ -88,7 +123,10 @@ async fn a_sweep_removes_only_what_has_been_over_for_a_day() {
     };
     let began = ManualClock::BEGINNING;
     assert_eq!(swept(began.plus(DAY)).await, none);
-    assert_eq!(swept(began.plus(DAY).plus(MILLISECOND)).await, Swept { messages: 1, send_logs: 2, ..none });
+    assert_eq!(swept(began.plus(DAY).plus(MILLISECOND)).await, Swept { messages: 1, send_logs: 1, ..none });
+    let later = began.plus(DAY).plus(Duration::from_secs(30));
+    assert_eq!(swept(later).await, none);
+    assert_eq!(swept(later.plus(MILLISECOND)).await, Swept { messages: 1, send_logs: 1, ..none });
     assert_eq!(swept(began.plus(LIFE).plus(DAY)).await, none, "flow and session ended exactly a day ago");
     assert!(world.session(session).await.is_some());
     assert!(matches!(world.verify("flow", "000000").await, refused!(Refusal::FlowPassed)));

@@ -147,6 +147,15 @@ async fn a_code_that_was_replaced_or_used_is_not_sent() {
 }
 
 #[tokio::test]
+async fn a_message_that_was_sent_stays_so_when_its_code_is_replaced() {
+    let (world, first) = leased().await;
+    settle(&world, &first, DeliveryOutcome::Sent).await;
+    world.clock.advance(Duration::from_secs(5));
+    world.engine.resend(&world.context(), world.handle("flow"), ResendMode::NewCode).await.unwrap();
+    assert_eq!(state(&world, first.id), "sent");
+}
+
+#[tokio::test]
 async fn a_code_that_was_replaced_while_it_was_on_its_way_stays_replaced() {
     let (world, on_its_way) = leased().await;
     world.clock.advance(Duration::from_secs(5));

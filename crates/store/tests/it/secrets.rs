@@ -65,6 +65,9 @@ fn unkeyed(flow: &Flow, code: &str) -> Vec<Vec<u8>> {
     let mut all = Vec::new();
     for salt in salts {
         for parts in [[salt, code.as_bytes()], [code.as_bytes(), salt]] {
+            // With their lengths before them, which is how handles are made.
+            let sized = parts.map(|part| [(part.len() as u64).to_be_bytes().as_slice(), part].concat());
+            all.push(digest::digest(&digest::SHA256, &sized.concat()).as_ref().to_vec());
             all.push(digest::digest(&digest::SHA256, &parts.concat()).as_ref().to_vec());
             all.push(digest::digest(&digest::SHA3_256, &parts.concat()).as_ref().to_vec());
             all.push(digest::digest(&digest::SHA512_256, &parts.concat()).as_ref().to_vec());

@@ -1,0 +1,17 @@
+//! The binary as people start it: on real sockets, real files and real mail.
+//!
+//! What needs the login surface is in one module behind its feature, so that the surface can be deleted.
+
+#[cfg(test)]
+mod boot;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod identity;
+#[cfg(test)]
+#[cfg(feature = "login")]
+mod login;
+#[cfg(test)]
+mod refusing;
+#[cfg(test)]
+mod support;
