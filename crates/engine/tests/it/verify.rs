@@ -314,6 +314,20 @@ fn a_miss_counts_on_every_live_flow_it_may_have_been_meant_for() {
 }
 
 #[test]
+fn of_several_flows_that_are_over_the_newest_says_why() {
+    let mut flows = ["older", "newer"].map(|key| asked(key, Purpose::SignInOrUp, &address("ada"), None));
+    flows[0].state = FlowState::Passed;
+    flows[1].challenge.as_mut().unwrap().attempts = 5;
+    assert!(flows[0].id < flows[1].id);
+    for order in [[0, 1], [1, 0]] {
+        let decision =
+            verify(NOON, "newer", "000000").decide(order.iter().map(|index| seen(&flows[*index], None)).collect());
+        assert_eq!(refusal(&decision.outcome), Refusal::AttemptsExhausted);
+        assert!(decision.writes.is_empty());
+    }
+}
+
+#[test]
 fn where_there_is_no_flow_nothing_is_written() {
     let decision = verify(NOON, "flow", "000000").decide(Vec::new());
     assert_eq!(refusal(&decision.outcome), Refusal::FlowNotFound);

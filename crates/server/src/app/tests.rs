@@ -193,6 +193,18 @@ async fn unknown_paths_and_wrong_verbs_are_said_by_the_surface_and_unowned_paths
 }
 
 #[tokio::test]
+async fn slashes_at_the_begin_of_a_path_are_one() {
+    let fixture = fixture();
+    for path in ["//v1/things/7", "///v1/things/7?a=//b", "http://localhost//v1/things/7"] {
+        let told = fixture.get(path).await;
+        assert_eq!((told.status, told.body.as_str()), (200, "a thing"), "{path}");
+    }
+    for path in ["//", "//v1//things/7", "//elsewhere/v1/things/7"] {
+        assert_eq!(fixture.get(path).await.status, 404, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn answers_are_heard_by_route_and_never_by_path() {
     let fixture = fixture();
     fixture.get("/v1/things/secret-token?code=428193").await;
