@@ -105,6 +105,8 @@ pub struct Start {
 pub struct Change {
     /// A live session of the identity.
     pub session: SessionId,
+    /// The generation of the refresh token that was brought.
+    pub generation: u32,
     /// The address of it that the new one comes to.
     pub current: Address,
     /// Whether the identity keeps that one.
@@ -210,6 +212,9 @@ impl Start {
         };
         let caller = caller.ok_or(Refusal::SessionEnded)?;
         caller.check(self.dialect, &self.asking.project, self.asking.now)?;
+        if !caller.session.accepts(change.generation, self.asking.now) {
+            return Err(Refusal::TokenInvalid);
+        }
         let current = caller.account.find(&change.current).ok_or(Refusal::IdentityNotFound)?;
         let replaces = (change.keeping == Keeping::Replace).then_some(current.id);
         Ok(Terms { identity: Some(caller.account.identity.id), replaces })

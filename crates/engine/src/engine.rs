@@ -231,7 +231,7 @@ impl Engine {
     /// The answer is the same whether or not anybody owns the address.
     ///
     /// # Refusals
-    /// `TooSoon`; for a change of address `SessionEnded`, `IdentityInactive` and, where the present address is not the identity's,
+    /// `TooSoon`; for a change of address `SessionEnded`, `IdentityInactive`, `TokenInvalid` and, where the present address is not the identity's,
     /// `IdentityNotFound`; where accounts are told `IdentityNotFound` and `AddressTaken`; for a handle that only its owner can name and whose flow is over also `FlowPassed`, `FlowExpired`,
     /// `AttemptsExhausted`, `CodeExpired`.
     pub async fn start_challenge(&self, context: &Context<'_>, new: NewChallenge) -> Result<Started> {

@@ -51,6 +51,16 @@ impl Session {
     pub fn is_live(&self, now: Timestamp) -> bool {
         self.ended_at.is_none() && now < self.expires_at
     }
+
+    /// Whether a refresh token of `generation` is the present one, or was until a moment ago. An old one is good for nothing else
+    /// than a refresh either, where it ends the session.
+    pub fn accepts(&self, generation: u32, now: Timestamp) -> bool {
+        match self.generation.checked_sub(generation) {
+            Some(0) => true,
+            Some(1) => now < self.rotated_at.plus(GRACE),
+            Some(_) | None => false,
+        }
+    }
 }
 
 /// A session together with whose it is.

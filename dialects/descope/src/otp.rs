@@ -83,7 +83,7 @@ pub(crate) async fn sign_up(
         }
         let attributes = Attributes::of(&user)?.to_json()?;
         let memo = memo(request.login_options)?;
-        let challenge = shared.sign_in_challenge(authorization.project, Purpose::SignUp, address, attributes, memo);
+        let challenge = sign_in_challenge(authorization.project, Purpose::SignUp, address, attributes, memo);
         let context = shared.context(authorization.project, &client);
         let started = shared.engine.start_challenge(&context, challenge).await;
         started.map(|started| sent(&started)).map_err(|error| Status::of(Call::Start, error))
@@ -104,7 +104,7 @@ pub(crate) async fn update(
         let token = authorization.refresh_token(&headers)?;
         shared.ready(project).await?;
         let context = shared.context(project, &client);
-        let (_, session) = shared.read_refresh_token(&context, token)?;
+        let (claims, session) = shared.read_refresh_token(&context, token)?;
         let received = receive(&headers, body).await?;
         let request: UpdateEmailRequest<'_> = received.decode().map_err(|error| Status::of_body(&error))?;
         let current = login_id(request.login_id.as_ref())?;
@@ -119,7 +119,7 @@ pub(crate) async fn update(
             purpose: Purpose::ChangeAddress,
             address,
             identity: None,
-            change: Some(Change { session, current, keeping }),
+            change: Some(Change { session, generation: claims.generation, current, keeping }),
             attributes: None,
             memo: None,
             disclosure: Disclosure::Telling,
@@ -185,36 +185,36 @@ impl Shared {
             authorization.refresh_token(headers)?;
         }
         let memo = memo(Some(options))?;
-        let challenge = self.sign_in_challenge(authorization.project, purpose, address, None, memo);
+        let challenge = sign_in_challenge(authorization.project, purpose, address, None, memo);
         let context = self.context(authorization.project, client);
         let started = self.engine.start_challenge(&context, challenge).await;
         started.map(|started| sent(&started)).map_err(|error| Status::of(Call::Start, error))
     }
+}
 
-    fn sign_in_challenge(
-        &self,
-        project: &Project,
-        purpose: Purpose,
-        address: Address,
-        attributes: Option<String>,
-        memo: Option<String>,
-    ) -> NewChallenge {
-        let policy = &project.policy;
-        NewChallenge {
-            handle: handle(project, OTP, &address),
-            naming: Naming::Public,
-            // Without sign-up, who was added by an operator comes in through either door, and nobody else does.
-            purpose: if policy.sign_up { purpose } else { Purpose::SignIn },
-            address,
-            identity: None,
-            change: None,
-            attributes,
-            memo,
-            disclosure: Disclosure::Telling,
-            format: CodeFormat::SIX_DIGITS,
-            mode: ResendMode::SameCode,
-            flow_life: policy.code_life,
-        }
+/// A sign-in or sign-up, as the project allows it.
+fn sign_in_challenge(
+    project: &Project,
+    purpose: Purpose,
+    address: Address,
+    attributes: Option<String>,
+    memo: Option<String>,
+) -> NewChallenge {
+    let policy = &project.policy;
+    NewChallenge {
+        handle: handle(project, OTP, &address),
+        naming: Naming::Public,
+        // Without sign-up, who was added by an operator comes in through either door, and nobody else does.
+        purpose: if policy.sign_up { purpose } else { Purpose::SignIn },
+        address,
+        identity: None,
+        change: None,
+        attributes,
+        memo,
+        disclosure: Disclosure::Telling,
+        format: CodeFormat::SIX_DIGITS,
+        mode: ResendMode::SameCode,
+        flow_life: policy.code_life,
     }
 }
 

@@ -84,7 +84,7 @@ pub(crate) async fn me(
         let (claims, session) = shared.read_refresh_token(&context, authorization.refresh_token(&headers)?)?;
         let caller = shared.engine.caller(&context, session).await;
         let caller = caller.map_err(|error| Status::of(Call::Session, error))?;
-        if !claims.is_present(&caller.session, context.now) {
+        if !caller.session.accepts(claims.generation, context.now) {
             return Err(Status::token_invalid());
         }
         let attributes = Attributes::read(&caller.account.identity);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use engine::{Context, GRACE, Refusal, Session, SessionId, SessionTerms, Times, Timestamp};
+use engine::{Context, Refusal, Session, SessionId, SessionTerms, Times, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -61,17 +61,6 @@ pub(crate) struct RefreshClaims {
     pub(crate) nsec: Option<CustomClaims>,
     sid: Uuid,
     sub: String,
-}
-
-impl RefreshClaims {
-    /// Whether the token is the present one of `session`, or was until a moment ago.
-    pub(crate) fn is_present(&self, session: &Session, now: Timestamp) -> bool {
-        match session.generation.checked_sub(self.generation) {
-            Some(0) => true,
-            Some(1) => now < session.rotated_at.plus(GRACE),
-            Some(_) | None => false,
-        }
-    }
 }
 
 /// A session that a token was signed for, and whose it is.

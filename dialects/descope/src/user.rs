@@ -68,6 +68,7 @@ fn is_phone(text: &str) -> bool {
 /// The user object. Typed clients fail on members that are missing or `null`, so every one is there.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_excessive_bools, clippy::struct_field_names, reason = "the published object has these")]
 pub(crate) struct User<'a> {
     login_ids: Vec<&'a str>,
     user_id: String,

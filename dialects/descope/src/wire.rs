@@ -3,8 +3,12 @@
 //! Every field may be absent or `null`, which is the same; those that are not here are ignored.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
 
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use web::Text;
 
@@ -18,7 +22,7 @@ pub(crate) type CustomClaims = BTreeMap<String, Value>;
 pub(crate) struct SignInRequest<'a> {
     #[serde(borrow, default, rename = "loginId", alias = "identifier")]
     pub(crate) login_id: Option<Text<'a>>,
-    #[serde(borrow, default, rename = "loginOptions")]
+    #[serde(borrow, default, rename = "loginOptions", deserialize_with = "object")]
     pub(crate) login_options: Option<LoginOptions<'a>>,
 }
 
@@ -29,9 +33,9 @@ pub(crate) struct SignUpRequest<'a> {
     pub(crate) login_id: Option<Text<'a>>,
     #[serde(borrow, default)]
     pub(crate) email: Option<Text<'a>>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "object")]
     pub(crate) user: Option<SignUpUser<'a>>,
-    #[serde(borrow, default, rename = "loginOptions")]
+    #[serde(borrow, default, rename = "loginOptions", deserialize_with = "object")]
     pub(crate) login_options: Option<LoginOptions<'a>>,
 }
 
@@ -96,6 +100,33 @@ pub(crate) struct VerifyRequest<'a> {
 /// A request whose fields are not looked at.
 #[derive(Debug, Deserialize)]
 pub(crate) struct EmptyRequest {}
+
+/// Reads an object within the body, or nothing. A type of ours would be read from an array, too, member by member.
+fn object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    deserializer.deserialize_option(ObjectVisitor(PhantomData))
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = Option<T>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_none<E: Error>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(Some)
+    }
+}
 
 /// A code is on its way; or would be.
 #[derive(Debug, Serialize)]

@@ -117,7 +117,7 @@ fn ending_ends_this_session_or_all_of_its_identity_and_nobody_elses() {
 
 /// A start that changes `current` to `new` on behalf of `session`.
 fn change(now: Timestamp, session: &Session, current: &str, new: &str, keeping: Keeping) -> Start {
-    let change = Change { session: session.id, current: address(current), keeping };
+    let change = Change { session: session.id, generation: session.generation, current: address(current), keeping };
     Start { change: Some(change), ..start(now, "update", Purpose::ChangeAddress, &address(new)) }
 }
 
@@ -234,4 +234,24 @@ fn a_secret_handle_is_asked_anew_by_who_knows_it() {
     assert_eq!(again.purpose, Purpose::SignInOrUp);
     assert_ne!(code(&again), code(&flow));
     assert_eq!(again.id, flow.id);
+}
+
+#[test]
+fn st_62_an_old_refresh_token_changes_no_address() {
+    let mut memory = Memory::default();
+    let mut session = signed_in(&mut memory, "ada");
+    session.generation = 1;
+    session.rotated_at = NOON;
+    memory.sessions.insert(session.id, session.clone());
+    let start = |memory: &mut Memory, now: Timestamp, generation: u32| {
+        let mut operation = change(now, &session, "ada", "new", Keeping::Replace);
+        operation.change.as_mut().unwrap().generation = generation;
+        memory.start(&operation)
+    };
+    let later = NOON.plus(GRACE);
+    for (now, generation) in [(later, 0), (NOON, 2)] {
+        assert!(matches!(start(&mut memory, now, generation), StartOutcome::Refused(Refusal::TokenInvalid)));
+    }
+    started(start(&mut memory, NOON, 0));
+    started(start(&mut memory, later, 1));
 }
