@@ -88,11 +88,9 @@ impl Courier {
             while let Some(ended) = under_way.try_join_next() {
                 unsettled.extend(delivery(ended));
             }
-            let done = match self.settle(&mut unsettled).await {
-                Ok(()) => self.lease(&mut under_way).await,
-                Err(error) => Err(error),
-            };
-            match done {
+            // Asked for together, the two are one commit of the store. What is being settled is leased, so it is not leased again.
+            let (settled, leased) = tokio::join!(self.settle(&mut unsettled), self.lease(&mut under_way));
+            match settled.and(leased) {
                 Ok(()) if is_in_reach => {}
                 Ok(()) => {
                     is_in_reach = true;

@@ -12,8 +12,9 @@ use super::{ConfigError, Environment};
 /// What names of the environment that lay over the file begin with; `__` stands between the parts of a key.
 const PREFIX: &str = "COUNTERSIGN__";
 
-/// Keys that may come from the environment and never stand in the file.
-const SECRETS: [(&str, &str); 2] = [("keys", "master_key"), ("keys", "older_master_key")];
+/// Keys that may come from the environment and never stand in the file, and the option that names a file instead.
+const SECRETS: [(&str, &str, &str); 2] =
+    [("keys", "master_key", "master_key_file"), ("keys", "older_master_key", "older_master_key_files")];
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -126,10 +127,10 @@ impl RawConfig {
     /// Reads the file, lays the environment over it, and refuses what nobody knows.
     pub(super) fn parse(text: &str, environment: &Environment) -> Result<Self, ConfigError> {
         let mut table: Table = text.parse().map_err(|error: toml::de::Error| ConfigError::new(one_line(&error)))?;
-        for (section, key) in SECRETS {
+        for (section, key, file) in SECRETS {
             if table.get(section).and_then(|section| section.get(key)).is_some() {
                 return Err(ConfigError::new(format!(
-                    "{section}.{key} is a secret and does not belong into this file: give {section}.{key}_file, or set \
+                    "{section}.{key} is a secret and does not belong into this file: give {section}.{file}, or set \
                      {PREFIX}{}__{} in the environment",
                     section.to_uppercase(),
                     key.to_uppercase()

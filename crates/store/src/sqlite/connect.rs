@@ -9,6 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::error::OpenError;
@@ -152,6 +153,9 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "trusted_schema", false)?;
     // What SQLite sets aside while sorting must not land in a shared folder for temporary files.
     connection.pragma_update(None, "temp_store", "memory")?;
+    // Plans do not depend on bound values. Else a cached statement whose plan had looked at one is compiled again each time its
+    // bindings are cleared, which is each time it is used: a fifth of the writer's time.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(())
 }

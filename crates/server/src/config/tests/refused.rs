@@ -128,7 +128,7 @@ fn a_key_must_be_given_once_be_whole_and_not_be_the_published_one() {
         ),
         (
             "keys.older_master_key = 'x'",
-            "keys.older_master_key is a secret and does not belong into this file: give keys.older_master_key_file, or set \
+            "keys.older_master_key is a secret and does not belong into this file: give keys.older_master_key_files, or set \
              COUNTERSIGN__KEYS__OLDER_MASTER_KEY in the environment",
         ),
     ] {
