@@ -10,6 +10,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use courier::{Courier, Relay, Templates, Transport};
 use engine::{Algorithm, Engine, Observer, Parts, SystemClock, SystemEntropy};
@@ -70,6 +71,7 @@ pub(crate) struct Node {
     operators: Option<(TcpListener, Application)>,
     control: (UnixListener, Application),
     socket_file: SocketFile,
+    slow_keys: SlowKeys,
 }
 
 /// The control socket's file, which goes with it.
@@ -115,7 +117,7 @@ impl Node {
         let (control, socket_file) = bind_control(&config.database)
             .map_err(|error| NodeError::new("cannot bind the control socket beside the database", error))?;
 
-        prepare_slow_keys(&config, &engine);
+        let slow_keys = prepare_slow_keys(&config, &engine);
         let mut surfaces = mount(&config, &engine, &origin).await?;
         let administration = app::administration(&mut surfaces);
         if config.is_development {
@@ -154,6 +156,7 @@ impl Node {
             operators,
             control,
             socket_file,
+            slow_keys,
         })
     }
 
@@ -175,8 +178,8 @@ impl Node {
 
     /// Serves until `stop`, or until a part of it falls.
     pub(crate) async fn run(self, stop: impl Future<Output = ()>) -> Result<(), NodeError> {
-        let Self { origin, engine, store, courier, wake, prometheus, public, operators, control, socket_file, .. } =
-            self;
+        let Self { origin, engine, store, courier, wake, prometheus, public, operators, .. } = self;
+        let Self { control, socket_file, slow_keys, .. } = self;
         tracing::info!(origin = origin.as_str(), "countersign is up");
         let (stopping, listening) = watch::channel(false);
         let (stopping_courier, couriering) = watch::channel(false);
@@ -205,6 +208,7 @@ impl Node {
         while listeners.join_next().await.is_some() {}
         let _ = stopping_courier.send(true);
         while couriers.join_next().await.is_some() {}
+        slow_keys.stop().await;
         store.close().await;
         drop(socket_file);
         match fell {
@@ -310,22 +314,42 @@ async fn prepare_keys(config: &Config, engine: &Engine, algorithm: Algorithm) ->
     Ok(())
 }
 
-/// Has every project an RSA key, where a surface signs with one, on a thread of its own: making one takes a quarter of a second, and
-/// nobody waits for it who does not need it.
-fn prepare_slow_keys(config: &Config, engine: &Arc<Engine>) {
+/// RSA keys that are being made, on a thread of their own: making one takes a quarter of a second, and nobody waits for it who does
+/// not need it.
+struct SlowKeys {
+    making: JoinSet<()>,
+    is_enough: Arc<AtomicBool>,
+}
+
+impl SlowKeys {
+    /// Makes no further one, and waits for the one that is being made: a process does not end in the midst of it.
+    async fn stop(mut self) {
+        self.is_enough.store(true, Ordering::Relaxed);
+        while self.making.join_next().await.is_some() {}
+    }
+}
+
+/// Has every project an RSA key, where a surface signs with one.
+fn prepare_slow_keys(config: &Config, engine: &Arc<Engine>) -> SlowKeys {
+    let mut keys = SlowKeys { making: JoinSet::new(), is_enough: Arc::default() };
     if !dialects::all().iter().any(|dialect| dialect.algorithms().contains(&Algorithm::Rs256)) {
-        return;
+        return keys;
     }
     let (engine, runtime) = (Arc::clone(engine), tokio::runtime::Handle::current());
     let projects: Vec<_> = config.projects.iter().map(|project| project.id.clone()).collect();
-    tokio::task::spawn_blocking(move || {
+    let is_enough = Arc::clone(&keys.is_enough);
+    keys.making.spawn_blocking(move || {
         for project in projects {
+            if is_enough.load(Ordering::Relaxed) {
+                return;
+            }
             if let Err(engine::Error::Failed(fault)) = runtime.block_on(engine.prepare_keys(&project, Algorithm::Rs256))
             {
                 tracing::error!(%project, fault = fault.report(), "an RSA key could not be prepared");
             }
         }
     });
+    keys
 }
 
 fn templates() -> Result<Templates, NodeError> {

@@ -9,6 +9,8 @@ use crate::error::Status;
 const COOKIE_NAME: HeaderName = HeaderName::from_static("x-descope-refresh-cookie-name");
 /// The usual one.
 const REFRESH_COOKIE: &str = "DSR";
+/// Says where a browser's request comes from (W3C Fetch Metadata); pages cannot write it.
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// A request's authorization: `Bearer <project>[:<JWT or authentication management key>[:<authentication management key>]]`.
 pub(crate) struct Authorization<'a> {
@@ -49,7 +51,12 @@ fn is_jwt(text: &str) -> bool {
     text.split('.').count() == 3
 }
 
+/// The token that a cookie holds. A browser sends cookies with what any page asks, and any page may read the answer: so not where the
+/// page is of another site.
 fn cookie(headers: &HeaderMap) -> Option<&str> {
+    if headers.get(FETCH_SITE).is_some_and(|site| site == "cross-site") {
+        return None;
+    }
     let name = headers.get(COOKIE_NAME).and_then(|name| name.to_str().ok()).map(str::trim);
     let name = name.filter(|name| !name.is_empty()).unwrap_or(REFRESH_COOKIE);
     let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());

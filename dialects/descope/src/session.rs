@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::Extension;
 use axum::body::Body;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use engine::{Project, ProjectId, Rotation, Sessions};
@@ -115,15 +116,18 @@ pub(crate) async fn logout_all(
 }
 
 /// `GET /v2/keys/{project}`
-pub(crate) async fn keys(State(shared): State<Arc<Shared>>, Path(project): Path<String>) -> Response {
-    let keys = shared.key_set(&project).await;
+pub(crate) async fn keys(State(shared): State<Arc<Shared>>, project: Result<Path<String>, PathRejection>) -> Response {
+    let keys = shared.key_set(project).await;
     keys.map_or_else(Status::into_response, |keys| respond::public(respond::JSON, keys.to_vec(), KEYS_KEPT))
 }
 
 /// `GET /v1/keys/{project}`: the keys alone.
-pub(crate) async fn legacy_keys(State(shared): State<Arc<Shared>>, Path(project): Path<String>) -> Response {
+pub(crate) async fn legacy_keys(
+    State(shared): State<Arc<Shared>>,
+    project: Result<Path<String>, PathRejection>,
+) -> Response {
     let answer = async {
-        let keys = shared.key_set(&project).await?;
+        let keys = shared.key_set(project).await?;
         let array = keys.strip_prefix(br#"{"keys":"#).and_then(|rest| rest.strip_suffix(b"}"));
         let array = array.ok_or_else(Status::internal)?.to_vec();
         Ok(respond::public(respond::JSON, array, KEYS_KEPT))
@@ -187,8 +191,10 @@ impl Shared {
         Ok(nobody())
     }
 
-    async fn key_set(&self, project: &str) -> Result<Arc<[u8]>, Status> {
-        let project = self.engine.projects().get(&ProjectId::new(project)).ok_or_else(Status::no_such_keys)?;
+    /// The keys of the project that a path names; none is named by what is not UTF-8.
+    async fn key_set(&self, project: Result<Path<String>, PathRejection>) -> Result<Arc<[u8]>, Status> {
+        let Path(project) = project.map_err(|_| Status::no_such_keys())?;
+        let project = self.engine.projects().get(&ProjectId::new(&project)).ok_or_else(Status::no_such_keys)?;
         self.ready(project).await?;
         Ok(self.engine.jwks(&project.id, ALGORITHM))
     }

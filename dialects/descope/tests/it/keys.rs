@@ -50,7 +50,7 @@ async fn every_key_is_one_that_every_sdk_takes() {
 #[tokio::test]
 async fn an_unknown_project_has_no_keys() {
     let mounted = Mounted::new().await;
-    for path in ["/v2/keys/P0", "/v1/keys/P0", "/v2/keys/%20"] {
+    for path in ["/v2/keys/P0", "/v1/keys/P0", "/v2/keys/%20", "/v2/keys/%ff", "/v1/keys/%ff"] {
         mounted.ask(get(path, PROJECT)).await.refused(404, "E011008");
     }
 }

@@ -68,7 +68,13 @@ async fn a_refresh_token_may_come_as_a_cookie() {
     mounted.ask(with(&bearer, "DSR=opaque", "")).await.refused(401, "E011002");
     let me = [("authorization", bearer.as_str()), ("cookie", usual.as_str())];
     mounted.ask(with_headers(Method::GET, "/v1/auth/me", &me, "")).await.ok();
-    // A session token does not.
+    // A page of another site does not get at the token of whoever looks at it.
+    for (site, status) in [("same-origin", 200), ("same-site", 200), ("none", 200), ("cross-site", 401)] {
+        let headers = [("authorization", bearer.as_str()), ("cookie", usual.as_str()), ("sec-fetch-site", site)];
+        let answer = mounted.ask(with_headers(Method::POST, "/v1/auth/refresh", &headers, "")).await;
+        assert_eq!(answer.status, status, "{site}");
+    }
+    // A session token does not come as one.
     mounted.ask(with_headers(Method::POST, "/v1/auth/validate", &me, "")).await.refused(401, "E011002");
 }
 

@@ -10,7 +10,7 @@ use super::journey::{Verdict, code_to, other_than, start, verify};
 use crate::support::BINARY;
 
 /// What the server does for itself, whoever asks for what.
-const UPKEEP: [&str; 3] = ["lease", "settle", "sweep"];
+const UPKEEP: [&str; 4] = ["lease", "settle", "sweep", "add_signing_key"];
 
 /// How often each operation of the store was done, upkeep aside.
 async fn operations(server: &Server) -> BTreeMap<String, u64> {
