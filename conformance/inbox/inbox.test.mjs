@@ -3,7 +3,9 @@
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -42,6 +44,8 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
+  // The page asks until the last moment: an answer that is being altered then is nobody's any more.
+  for (const page of context?.pages() ?? []) await page.unrouteAll({ behavior: 'ignoreErrors' });
   await context?.close();
   context = undefined;
   assert.deepEqual(complaints, [], 'the console is quiet');
@@ -88,6 +92,10 @@ const cards = (page) => page.locator('.message:visible');
 const codes = (page) => page.locator('.message:visible .digits').allTextContents();
 const announcement = (page) => page.locator('[role=status]').textContent();
 const clipboard = (page) => page.evaluate(() => navigator.clipboard.readText());
+
+/** When the page asked for messages, by the browser's clock: on a busy machine the news of a request comes here late. */
+const askedAt = (page) => page.evaluate(() => performance.getEntriesByType('resource')
+  .filter((entry) => entry.name.endsWith('/dev/messages')).map((entry) => entry.startTime));
 
 async function violations(page) {
   await page.evaluate(axe); // through the debugger: the policy of the page forbids it any other way
@@ -211,7 +219,7 @@ describe('the development inbox', () => {
     const page = await inbox();
     await page.locator('summary').click();
     const [message] = await server.messages();
-    assert.equal(await page.locator('pre').textContent(), message.text);
+    await until('the text is shown', async () => (await page.locator('pre').textContent()) === message.text);
     const frame = page.locator('iframe');
     assert.equal(await frame.getAttribute('sandbox'), '');
     assert.equal(await frame.getAttribute('srcdoc'), message.html);
@@ -231,19 +239,31 @@ describe('the development inbox', () => {
     assert.equal((await page.evaluate(() => String(getSelection()))).trim(), message.text.trim());
   });
 
-  test('what a mail contains stays harmless', async () => {
-    await server.login('ada@example.com');
-    const asked = [];
-    const attack = '<img src=x onerror="globalThis.isHurt = true">';
-    const html = `<script>top.isHurt = true</script>${attack}<img src="http://elsewhere.test/"><link rel="stylesheet" href="http://elsewhere.test/">
-      <iframe src="http://elsewhere.test/"></iframe><form action="http://elsewhere.test/"><button>press</button></form>
-      <a href="http://elsewhere.test/">follow</a><p>the end</p>`;
-    const page = await inbox({
-      prepare: async (page) => {
-        page.on('request', (request) => asked.push(request.url()));
-        await altered(page, (messages) => messages.map((message) => ({ ...message, subject: attack, to: attack, html, link: 'javascript:alert(1)' })));
-      },
+  test('what a mail contains stays harmless', async (t) => {
+    // What counts is what arrives elsewhere. The browser also lists requests that it then blocks, and for a frame within the
+    // mail it opens a connection before it looks at the policy; but it sends nothing on it.
+    const arrived = [];
+    const elsewhere = createServer((request, response) => {
+      arrived.push(request.url);
+      response.end();
     });
+    elsewhere.listen(0, '127.0.0.1');
+    await once(elsewhere, 'listening');
+    t.after(() => {
+      elsewhere.closeAllConnections();
+      elsewhere.close();
+    });
+    const origin = `http://127.0.0.1:${elsewhere.address().port}`;
+    await (await fetch(`${origin}/control`)).text();
+
+    await server.login('ada@example.com');
+    const attack = `<img src="${origin}/image" onerror="top.isHurt = true">`;
+    const html = `<script>top.isHurt = true</script><script src="${origin}/script"></script>${attack}
+      <link rel="stylesheet" href="${origin}/style"><style>p { background: url(${origin}/background) }</style>
+      <iframe src="${origin}/frame"></iframe><form action="${origin}/form"><button>press</button></form>
+      <a href="${origin}/link">follow</a><p>the end</p>`;
+    const hostile = (message) => ({ ...message, subject: attack, to: attack, html, link: 'javascript:alert(1)' });
+    const page = await inbox({ prepare: (page) => altered(page, (messages) => messages.map(hostile)) });
     await page.locator('summary').click();
     const mail = page.frameLocator('iframe');
     await mail.getByText('the end').waitFor();
@@ -253,7 +273,7 @@ describe('the development inbox', () => {
     assert.equal(await page.locator('.subject').textContent(), attack);
     assert.equal(await page.locator('.link').isVisible(), false);
     assert.equal(await page.evaluate(() => globalThis.isHurt), undefined);
-    assert.deepEqual(asked.filter((url) => /elsewhere|\/x$/.test(url)), []);
+    assert.deepEqual(arrived, ['/control']);
     assert.ok(complaints.length > 0, 'the browser says what it has refused');
     complaints = [];
   });
@@ -300,26 +320,32 @@ describe('the development inbox', () => {
   });
 
   test('it asks once a second, and not at all while nobody looks', async () => {
-    const asked = [];
-    const page = await inbox({
-      prepare: (page) => page.on('request', (request) => request.url().endsWith('/dev/messages') && asked.push(Date.now())),
+    const page = await inbox();
+    const times = await until('it has asked four times', async () => {
+      const times = await askedAt(page);
+      return times.length >= 4 && times;
     });
-    const during = async (milliseconds) => {
-      const before = asked.length;
-      await sleep(milliseconds);
-      return asked.length - before;
-    };
+    const pauses = times.slice(1).map((time, index) => time - times[index]);
+    assert.ok(pauses.every((pause) => pause > 900), `${pauses} ms from one to the next`);
     const look = (isHidden) => page.evaluate((isHidden) => {
+      const now = performance.now();
       Object.defineProperty(document, 'hidden', { configurable: true, get: () => isHidden });
       document.dispatchEvent(new Event('visibilitychange'));
+      return now;
     }, isHidden);
-    const often = await during(4500);
-    assert.ok(often >= 2 && often <= 5, `${often} times in 4.5 s`);
-    await look(true);
-    assert.equal(await during(2500), 0);
+    const hiddenAt = await look(true);
+    await sleep(2500);
+    assert.deepEqual((await askedAt(page)).filter((time) => time >= hiddenAt), []);
     await server.login('ada@example.com');
     await look(false);
     await cards(page).waitFor();
+  });
+
+  test('a tab opened in the background asks once', async () => {
+    const prepare = (page) => page.addInitScript(() => Object.defineProperty(document, 'hidden', { get: () => true }));
+    const page = await inbox({ prepare });
+    await sleep(2500);
+    assert.equal((await askedAt(page)).length, 1);
   });
 
   test('it says that the server is gone, and goes on when it is back', async () => {
@@ -335,7 +361,7 @@ describe('the development inbox', () => {
     assert.equal(await page.getByRole('alert').isVisible(), false);
     await server.login('grace@example.com');
     await until('the next message is shown', async () => (await cards(page).count()) === 2);
-    assert.ok(complaints.every((text) => /ERR_(CONNECTION|EMPTY)/.test(text)), complaints.join('\n'));
+    assert.ok(complaints.every((text) => /net::ERR_/.test(text)), complaints.join('\n'));
     complaints = [];
   });
 
@@ -347,7 +373,7 @@ describe('the development inbox', () => {
     const began = Date.now();
     await filter(page).fill('user7@');
     assert.equal(await cards(page).count(), 20);
-    assert.ok(Date.now() - began < 2000, `${Date.now() - began} ms`);
+    assert.ok(Date.now() - began < 5000, `${Date.now() - began} ms`);
   });
 
   test('who wants no motion sees none', async () => {
