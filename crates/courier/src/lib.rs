@@ -26,7 +26,8 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 pub use compose::{ComposeError, Composed, Letterhead, compose};
 pub use smtp::{
-    DIALOGUE, Reason, Relay, RelayError, RelaySettings, RelayUrlError, SENDERS, Security, SendError, SmtpScheme, Status,
+    DIALOGUE, LOCAL_SENDERS, Reason, Relay, RelayError, RelaySettings, RelayUrlError, SENDERS, Security, SendError,
+    SmtpScheme, Status,
 };
 pub use template::{CodeMail, Rendered, TemplateError, Templates, minutes_left};
 pub use transport::Transport;

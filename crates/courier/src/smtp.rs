@@ -20,7 +20,7 @@ use tokio::time::{Instant, timeout};
 
 use self::dialogue::{Connection, Progress};
 pub use self::reason::{Reason, SendError, Status};
-pub use self::settings::{RelaySettings, RelayUrlError, SENDERS, Security, SmtpScheme};
+pub use self::settings::{LOCAL_SENDERS, RelaySettings, RelayUrlError, SENDERS, Security, SmtpScheme};
 use self::tls::Tls;
 
 /// A dialogue is given up after this long: less than a lease, so that nobody else sends the mail meanwhile.

@@ -48,6 +48,9 @@ pub struct RelaySettings {
 /// Dialogues at once unless told otherwise: what small relays allow one client.
 pub const SENDERS: usize = 8;
 
+/// The same for a relay on this machine. Postfix takes 50 of one client unless told otherwise, and is not ours alone.
+pub const LOCAL_SENDERS: usize = 32;
+
 /// An address literal, which is what RFC 5321, 4.1.4, wants of a client that has no name.
 const NAMELESS: &str = "[127.0.0.1]";
 
@@ -77,14 +80,15 @@ pub enum RelayUrlError {
 impl RelaySettings {
     /// Settings for `host` and `port` without credentials or an authority of their own.
     pub fn new(host: impl Into<String>, port: u16, security: Security) -> Self {
+        let host = host.into();
         Self {
-            host: host.into(),
+            senders: if is_loopback(&host) { LOCAL_SENDERS } else { SENDERS },
+            host,
             port,
             security,
             certificate_authority: None,
             credentials: None,
             hello_name: NAMELESS.to_owned(),
-            senders: SENDERS,
         }
     }
 

@@ -2,6 +2,8 @@
 
 mod bad_input;
 mod crash;
+#[cfg(feature = "descope")]
+mod crossing;
 mod journey;
 mod logs;
 mod mail;
