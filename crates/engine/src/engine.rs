@@ -1,31 +1,31 @@
 //! [`Engine`]: what surfaces call. It mints ids, seeds and times, hands one operation to the store, and tells the observer.
 
+mod outbox;
+mod tokens;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use crate::address::Address;
 use crate::challenge::{Asking, Change, Disclosure, Naming, Resend, ResendMode, Start, StartOutcome};
 use crate::code::CodeFormat;
 use crate::env::{Clock, Entropy, Env, IdGen, Timestamp};
-use crate::error::{Error, Fault, Refusal, Result, StoreError};
+use crate::error::{Error, Fault, Refusal, Result};
 use crate::event::{ChallengeOutcome, Event, Observer, VerificationOutcome};
 use crate::flow::{Flow, Handle, Purpose};
 use crate::id::{AddressId, FlowId, IdentityId, MessageId, SessionId};
 use crate::identity::{Identity, IdentityState, Owner, VerifiableAddress};
-use crate::outbox::{Delivery, Lease, Leased, Leases, MessageState, Settle, Shown};
 use crate::project::{MOST_ATTEMPTS, Project, ProjectId, Projects};
 use crate::register::{Register, Registered};
-use crate::secret::{Digest, Keys, MasterKey, Secret};
+use crate::secret::{Keys, MasterKey, Secret};
 use crate::session::{Caller, EndSessions, Refresh, RefreshOutcome, Rotation, SessionTerms, Sessions};
-use crate::store::{MessageQuery, OutboxDepth, Store, Swept};
-use crate::token::{Algorithm, Keyring, Times};
+use crate::store::Store;
+use crate::token::Keyring;
 use crate::verification::{Verified, Verify, VerifyOutcome};
 
 /// Who sends a request.
@@ -170,12 +170,6 @@ impl fmt::Debug for Engine {
 
 /// The sealed secret of the installation: key of its public ids, and the canary that a wrong master key cannot open.
 const INSTANCE: &str = "instance";
-/// Where the inbox was last emptied.
-const INBOX_EMPTIED: &str = "inbox_emptied";
-/// How long rows that are over are kept, for answers that tell "over" from "never was".
-const KEPT: Duration = Duration::from_hours(24);
-/// How many messages the inbox shows.
-const INBOX_SIZE: u32 = 1000;
 
 impl Engine {
     /// Comes up on a store: opens or makes the installation's secret, and continues its ids.
@@ -186,7 +180,7 @@ impl Engine {
         let Parts { store, clock, entropy, node, projects, master_key, observer } = parts;
         let keys = Keys::new(&master_key)?;
         // Ids go on above every row, and above the mark of an emptied inbox: what comes after it is shown.
-        let highest = store.highest_id().await?.max(inbox_emptied(store.as_ref()).await?);
+        let highest = store.highest_id().await?.max(outbox::inbox_emptied(store.as_ref()).await?);
         let env = Env { clock, entropy, ids: Arc::new(IdGen::new(node, highest)) };
         let fresh = Secret::new(env.bytes::<32>());
         let place = format!("project_meta/{INSTANCE}");
@@ -399,155 +393,12 @@ impl Engine {
         Ok(self.store.end_sessions(operation).await??)
     }
 
-    // --- tokens
-
-    /// Makes sure that the project has a key to sign with, and loads all it has.
-    pub async fn prepare_keys(&self, project: &ProjectId, algorithm: Algorithm) -> Result<()> {
-        let mut sealed = self.store.signing_keys(project.clone()).await?;
-        if !sealed.iter().any(|key| key.algorithm == algorithm) {
-            let key = Keyring::make(&self.keys, project, algorithm, 0, self.now(), self.env.bytes())?;
-            self.store.add_signing_key(key).await?;
-            sealed = self.store.signing_keys(project.clone()).await?;
-        }
-        Ok(self.keyring.load(&self.keys, project, algorithm, &sealed)?)
-    }
-
-    /// Whether [`Engine::sign`] has a key.
-    pub fn can_sign(&self, project: &ProjectId, algorithm: Algorithm) -> bool {
-        self.keyring.is_ready(project, algorithm)
-    }
-
-    /// Signs `claims` as a JWT with the project's key. No I/O.
-    pub fn sign<C: Serialize>(&self, context: &Context<'_>, algorithm: Algorithm, claims: &C) -> Result<String> {
-        Ok(self.keyring.sign(&context.project.id, algorithm, claims)?)
-    }
-
-    /// The claims of a JWT that a key of the project signed. No I/O: whether its session stands is another question.
-    ///
-    /// # Refusals
-    /// `TokenInvalid`: signed by nobody, altered, or, where `times` count, over.
-    pub fn authenticate<C: DeserializeOwned>(
-        &self,
-        context: &Context<'_>,
-        algorithm: Algorithm,
-        token: &str,
-        times: Times,
-    ) -> Result<C> {
-        let claims = self.keyring.verify(&context.project.id, algorithm, token, times, context.now);
-        claims.ok_or_else(|| Refusal::TokenInvalid.into())
-    }
-
-    /// The project's JSON Web Key Set for an algorithm, ready-made.
-    pub fn jwks(&self, project: &ProjectId, algorithm: Algorithm) -> Arc<[u8]> {
-        self.keyring.published(project, algorithm)
-    }
-
-    /// The public form of a 63-bit id where a wire wants a UUID: version 8, the id and a 59-bit tag that nobody else can make.
-    ///
-    /// `kind` keeps the ids of different nouns apart.
-    pub fn public_id(&self, kind: &str, id: i64) -> Uuid {
-        let tag = u128::from(self.tag(kind, id));
-        let payload = (u128::from(id.unsigned_abs()) << 59) | tag;
-        // RFC 9562, 5.8: 48 bits, the version, 12 bits, the variant, 62 bits.
-        let high = payload >> 74;
-        let middle = (payload >> 62) & 0xfff;
-        let low = payload & ((1 << 62) - 1);
-        Uuid::from_u128((high << 80) | (0x8 << 76) | (middle << 64) | (0b10 << 62) | low)
-    }
-
-    /// The id that [`Engine::public_id`] wrote as `public`; `None` if it did not.
-    pub fn read_public_id(&self, kind: &str, public: Uuid) -> Option<i64> {
-        let bits = public.as_u128();
-        let payload = ((bits >> 80) << 74) | (((bits >> 64) & 0xfff) << 62) | (bits & ((1 << 62) - 1));
-        let id = i64::try_from(payload >> 59).ok()?;
-        (self.public_id(kind, id) == public).then_some(id)
-    }
-
-    fn tag(&self, kind: &str, id: i64) -> u64 {
-        let digest = Digest::keyed(&self.public_ids, &[kind.as_bytes(), &[0], &id.to_be_bytes()]);
-        digest.as_bytes().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes) >> 5)
-    }
-
-    // --- outbox and upkeep
-
-    /// Takes at most `limit` messages that are due, with their codes.
-    pub async fn lease_messages(&self, limit: u32) -> Result<Vec<Leased>> {
-        let mut leased = Vec::new();
-        loop {
-            let free = limit.saturating_sub(u32::try_from(leased.len()).unwrap_or(u32::MAX));
-            let operation = Lease { now: self.now(), limit: free, keys: Arc::clone(&self.keys) };
-            let Leases { messages, may_be_more } = self.store.lease(operation).await?;
-            let is_full = messages.len() >= usize::try_from(free).unwrap_or(usize::MAX);
-            leased.extend(messages);
-            // Rows that need not be sent any more were settled on the way; what must be sent may stand behind them.
-            if is_full || !may_be_more {
-                return Ok(leased);
-            }
-        }
-    }
-
-    /// Writes down what came of deliveries.
-    pub async fn settle_messages(&self, deliveries: Vec<Delivery>) -> Result<()> {
-        for state in self.store.settle(Settle { now: self.now(), deliveries }).await? {
-            let outcome = if state == MessageState::Owed { "deferred" } else { state.name() };
-            self.observe(&Event::Delivered { outcome });
-        }
-        Ok(())
-    }
-
-    /// How much is owed.
-    pub async fn outbox_depth(&self) -> Result<OutboxDepth> {
-        Ok(self.store.outbox_depth().await?)
-    }
-
-    /// The newest messages that carried codes, as the development inbox shows them: a view over outbox and flow rows, for which no
-    /// code is stored.
-    pub async fn inbox(&self, recipient: Option<Address>) -> Result<Vec<Shown>> {
-        let emptied = inbox_emptied(self.store.as_ref()).await?;
-        let query = MessageQuery { after: MessageId::new(emptied), recipient, limit: INBOX_SIZE };
-        let rows = self.store.messages(query).await?;
-        let shown = |(message, flow): (_, Option<Flow>)| {
-            let message: crate::outbox::OutboxMessage = message;
-            let purpose = flow.as_ref().map(|flow| flow.purpose);
-            let code = flow.filter(|flow| {
-                flow.challenge
-                    .as_ref()
-                    .is_some_and(|challenge| challenge.epoch == message.epoch && challenge.address == message.recipient)
-            });
-            Shown { code: code.and_then(|flow| flow.code(&self.keys)), purpose, message }
-        };
-        Ok(rows.into_iter().map(shown).collect())
-    }
-
-    /// Empties the inbox. What is owed stays owed.
-    pub async fn empty_inbox(&self) -> Result<()> {
-        let newest = self.env.ids.next(self.now());
-        Ok(self.store.put_meta(INBOX_EMPTIED, newest.to_be_bytes().to_vec()).await?)
-    }
-
-    /// Removes a bounded number of rows that have been over for a day.
-    pub async fn sweep(&self) -> Result<Swept> {
-        let now = self.now();
-        Ok(self.store.sweep(now, now.minus(KEPT)).await?)
-    }
-
-    /// Answers if a write would go through.
-    pub async fn ready(&self) -> Result<()> {
-        Ok(self.store.ping().await?)
-    }
-
     fn observe(&self, event: &Event) {
         self.observer.observe(event);
         if matches!(event, Event::Challenged { outcome: ChallengeOutcome::Started, .. }) {
             self.observer.observe(&Event::MessageOwed);
         }
     }
-}
-
-/// The id after which the inbox begins.
-async fn inbox_emptied(store: &dyn Store) -> std::result::Result<i64, StoreError> {
-    let mark = store.meta(INBOX_EMPTIED).await?;
-    Ok(mark.and_then(|bytes| bytes.try_into().ok()).map_or(0, i64::from_be_bytes))
 }
 
 /// What a surface and the observer are told of a start or resend.

@@ -5,5 +5,6 @@ pub mod counted;
 pub mod env;
 pub mod folder;
 pub mod mailbox;
+pub mod scripted;
 pub mod server;
 pub mod world;

@@ -1,125 +1,16 @@
 //! What is said where the engine refuses or fails.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use engine::{
-    Address, Caller, Deaf, EndSessions, Engine, Flow, Handle, IdentityState, Lease, Leases, MasterKey, MessageQuery,
-    MessageState, OutboxDepth, OutboxMessage, Owner, Parts, Project, ProjectId, Projects, Refresh, RefreshOutcome,
-    Refusal, Register, Registered, Reply, Resend, SealedKey, SessionId, Settle, Start, StartOutcome, Store, StoreError,
-    Swept, Timestamp, Verify, VerifyOutcome,
-};
+use engine::{Deaf, Engine, MasterKey, Parts, Project, ProjectId, Projects, Refusal, Store, StoreError};
 use serde_json::json;
 use testkit::env::SeededEntropy;
+use testkit::scripted::{Script, Scripted};
 use testkit::world::{MASTER_KEY, unlimited};
 use web::Surface;
 
 use crate::support::{ADA, Answer, BOB, Mounted, PROJECT, ask, get, mount, post};
-
-/// What a [`Scripted`] store answers to whatever a surface asks of it.
-#[derive(Clone, Copy)]
-enum Script {
-    Refuse(Refusal),
-    Fail(fn() -> StoreError),
-    /// Callers are disabled; the rest is as it is.
-    Disable,
-}
-
-/// A store that answers as it was told; what surfaces do not ask goes to a real one.
-struct Scripted {
-    inner: Arc<dyn Store>,
-    script: Mutex<Script>,
-}
-
-impl Scripted {
-    fn answer<'a, T: Send + 'a>(&self, refused: impl FnOnce(Refusal) -> T) -> Reply<'a, T> {
-        let answer = match *self.script.lock().unwrap() {
-            Script::Refuse(refusal) => Ok(refused(refusal)),
-            Script::Fail(fault) => Err(fault()),
-            Script::Disable => Ok(refused(Refusal::IdentityInactive)),
-        };
-        Box::pin(std::future::ready(answer))
-    }
-}
-
-impl Store for Scripted {
-    fn start(&self, _operation: Start) -> Reply<'_, StartOutcome> {
-        self.answer(StartOutcome::Refused)
-    }
-    fn resend(&self, _operation: Resend) -> Reply<'_, StartOutcome> {
-        self.answer(StartOutcome::Refused)
-    }
-    fn verify(&self, _operation: Verify) -> Reply<'_, VerifyOutcome> {
-        self.answer(|refusal| VerifyOutcome::Refused { refusal, flow: None })
-    }
-    fn refresh(&self, _operation: Refresh) -> Reply<'_, RefreshOutcome> {
-        self.answer(RefreshOutcome::Refused)
-    }
-    fn end_sessions(&self, _operation: EndSessions) -> Reply<'_, Result<(), Refusal>> {
-        self.answer(Err)
-    }
-    fn caller(&self, id: SessionId) -> Reply<'_, Option<Caller>> {
-        let script = *self.script.lock().unwrap();
-        Box::pin(async move {
-            match script {
-                Script::Refuse(_) => Ok(None),
-                Script::Fail(fault) => Err(fault()),
-                Script::Disable => {
-                    let mut caller = self.inner.caller(id).await?;
-                    if let Some(caller) = &mut caller {
-                        caller.account.identity.state = IdentityState::Inactive;
-                    }
-                    Ok(caller)
-                }
-            }
-        })
-    }
-    fn register(&self, operation: Register) -> Reply<'_, Registered> {
-        self.inner.register(operation)
-    }
-    fn lease(&self, operation: Lease) -> Reply<'_, Leases> {
-        self.inner.lease(operation)
-    }
-    fn settle(&self, operation: Settle) -> Reply<'_, Vec<MessageState>> {
-        self.inner.settle(operation)
-    }
-    fn sweep(&self, now: Timestamp, before: Timestamp) -> Reply<'_, Swept> {
-        self.inner.sweep(now, before)
-    }
-    fn flow(&self, handle: Handle) -> Reply<'_, Option<Flow>> {
-        self.inner.flow(handle)
-    }
-    fn owner(&self, project: ProjectId, address: Address) -> Reply<'_, Option<Owner>> {
-        self.inner.owner(project, address)
-    }
-    fn messages(&self, query: MessageQuery) -> Reply<'_, Vec<(OutboxMessage, Option<Flow>)>> {
-        self.inner.messages(query)
-    }
-    fn outbox_depth(&self) -> Reply<'_, OutboxDepth> {
-        self.inner.outbox_depth()
-    }
-    fn signing_keys(&self, project: ProjectId) -> Reply<'_, Vec<SealedKey>> {
-        self.inner.signing_keys(project)
-    }
-    fn add_signing_key(&self, key: SealedKey) -> Reply<'_, ()> {
-        self.inner.add_signing_key(key)
-    }
-    fn meta(&self, name: &'static str) -> Reply<'_, Option<Vec<u8>>> {
-        self.inner.meta(name)
-    }
-    fn claim_meta(&self, name: &'static str, value: Vec<u8>) -> Reply<'_, Vec<u8>> {
-        self.inner.claim_meta(name, value)
-    }
-    fn put_meta(&self, name: &'static str, value: Vec<u8>) -> Reply<'_, ()> {
-        self.inner.put_meta(name, value)
-    }
-    fn highest_id(&self) -> Reply<'_, i64> {
-        self.inner.highest_id()
-    }
-    fn ping(&self) -> Reply<'_, ()> {
-        self.inner.ping()
-    }
-}
 
 /// The surface on a store that does as it is told, and the tokens of a session that is there.
 struct Stage {
@@ -148,7 +39,7 @@ impl Stage {
         let mounted = Mounted::new().await;
         let signed_in = mounted.signed_in(ADA).await;
         let inner = Arc::clone(&mounted.world.calls) as Arc<dyn Store>;
-        let store = Arc::new(Scripted { inner, script: Mutex::new(Script::Refuse(Refusal::FlowNotFound)) });
+        let store = Arc::new(Scripted::new(inner, Script::Refuse(Refusal::FlowNotFound)));
         let project = Project { id: ProjectId::new(PROJECT), name: "Test".to_owned(), policy: unlimited() };
         let parts = Parts {
             store: Arc::clone(&store) as Arc<dyn Store>,
@@ -168,7 +59,7 @@ impl Stage {
 
     /// What is answered while the store follows `script`.
     async fn play(&self, script: Script) -> Played {
-        *self.store.script.lock().unwrap() = script;
+        self.store.follow(script);
         let router = &self.surface.router;
         let refresh = format!("{PROJECT}:{}", self.refresh_jwt);
         let session = format!("{PROJECT}:{}", self.session_jwt);

@@ -1,108 +1,15 @@
 //! What happens where the engine refuses or fails, and outside of the handlers.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use engine::{
-    Address, Caller, Deaf, EndSessions, Engine, Flow, Handle, Lease, Leases, MasterKey, MessageQuery, MessageState,
-    OutboxDepth, OutboxMessage, Owner, Parts, Project, ProjectId, Projects, Refresh, RefreshOutcome, Refusal, Register,
-    Registered, Reply, Resend, SealedKey, SessionId, Settle, Start, StartOutcome, Store, StoreError, Swept, Timestamp,
-    Verify, VerifyOutcome,
-};
+use engine::{Deaf, Engine, MasterKey, Parts, Project, ProjectId, Projects, Refusal, Store, StoreError};
 use testkit::env::SeededEntropy;
+use testkit::scripted::{Script, Scripted};
 use testkit::world::{MASTER_KEY, World, unlimited};
 use web::{Failure, Surface};
 
 use crate::support::{Answer, EMAIL, Mounted, NOBODYS_TOKEN, ask, blamed, error, invalid_code, mount, post, whole};
-
-/// What a [`Scripted`] store answers to the next start or verification.
-#[derive(Clone, Copy)]
-enum Script {
-    Refuse(Refusal),
-    Fail(fn() -> StoreError),
-}
-
-/// A store that answers starts and verifications as it was told; the rest goes to a real one.
-struct Scripted {
-    inner: Arc<dyn Store>,
-    script: Mutex<Script>,
-}
-
-impl Scripted {
-    fn answer<'a, T: Send + 'a>(&self, refused: impl FnOnce(Refusal) -> T) -> Reply<'a, T> {
-        let answer = match *self.script.lock().unwrap() {
-            Script::Refuse(refusal) => Ok(refused(refusal)),
-            Script::Fail(fault) => Err(fault()),
-        };
-        Box::pin(std::future::ready(answer))
-    }
-}
-
-impl Store for Scripted {
-    fn start(&self, _operation: Start) -> Reply<'_, StartOutcome> {
-        self.answer(StartOutcome::Refused)
-    }
-    fn resend(&self, _operation: Resend) -> Reply<'_, StartOutcome> {
-        self.answer(StartOutcome::Refused)
-    }
-    fn verify(&self, _operation: Verify) -> Reply<'_, VerifyOutcome> {
-        self.answer(|refusal| VerifyOutcome::Refused { refusal, flow: None })
-    }
-    fn register(&self, operation: Register) -> Reply<'_, Registered> {
-        self.inner.register(operation)
-    }
-    fn lease(&self, operation: Lease) -> Reply<'_, Leases> {
-        self.inner.lease(operation)
-    }
-    fn settle(&self, operation: Settle) -> Reply<'_, Vec<MessageState>> {
-        self.inner.settle(operation)
-    }
-    fn sweep(&self, now: Timestamp, before: Timestamp) -> Reply<'_, Swept> {
-        self.inner.sweep(now, before)
-    }
-    fn flow(&self, handle: Handle) -> Reply<'_, Option<Flow>> {
-        self.inner.flow(handle)
-    }
-    fn owner(&self, project: ProjectId, address: Address) -> Reply<'_, Option<Owner>> {
-        self.inner.owner(project, address)
-    }
-    fn caller(&self, id: SessionId) -> Reply<'_, Option<Caller>> {
-        self.inner.caller(id)
-    }
-    fn refresh(&self, operation: Refresh) -> Reply<'_, RefreshOutcome> {
-        self.inner.refresh(operation)
-    }
-    fn end_sessions(&self, operation: EndSessions) -> Reply<'_, Result<(), Refusal>> {
-        self.inner.end_sessions(operation)
-    }
-    fn messages(&self, query: MessageQuery) -> Reply<'_, Vec<(OutboxMessage, Option<Flow>)>> {
-        self.inner.messages(query)
-    }
-    fn outbox_depth(&self) -> Reply<'_, OutboxDepth> {
-        self.inner.outbox_depth()
-    }
-    fn signing_keys(&self, project: ProjectId) -> Reply<'_, Vec<SealedKey>> {
-        self.inner.signing_keys(project)
-    }
-    fn add_signing_key(&self, key: SealedKey) -> Reply<'_, ()> {
-        self.inner.add_signing_key(key)
-    }
-    fn meta(&self, name: &'static str) -> Reply<'_, Option<Vec<u8>>> {
-        self.inner.meta(name)
-    }
-    fn claim_meta(&self, name: &'static str, value: Vec<u8>) -> Reply<'_, Vec<u8>> {
-        self.inner.claim_meta(name, value)
-    }
-    fn put_meta(&self, name: &'static str, value: Vec<u8>) -> Reply<'_, ()> {
-        self.inner.put_meta(name, value)
-    }
-    fn highest_id(&self) -> Reply<'_, i64> {
-        self.inner.highest_id()
-    }
-    fn ping(&self) -> Reply<'_, ()> {
-        self.inner.ping()
-    }
-}
 
 /// The surface on a store that does as it is told.
 struct Stage {
@@ -116,7 +23,7 @@ impl Stage {
     async fn new() -> Self {
         let world = World::new().await;
         let inner = Arc::clone(&world.calls) as Arc<dyn Store>;
-        let store = Arc::new(Scripted { inner, script: Mutex::new(Script::Refuse(Refusal::FlowNotFound)) });
+        let store = Arc::new(Scripted::new(inner, Script::Refuse(Refusal::FlowNotFound)));
         let project = Project { id: ProjectId::new("P1"), name: "Test".to_owned(), policy: unlimited() };
         let parts = Parts {
             store: Arc::clone(&store) as Arc<dyn Store>,
@@ -134,7 +41,7 @@ impl Stage {
 
     /// What is answered to a start and to a verification while the store follows `script`.
     async fn play(&self, script: Script) -> (Answer, Answer) {
-        *self.store.script.lock().unwrap() = script;
+        self.store.follow(script);
         let router = &self.surface.router;
         let verification = format!(r#"{{"auth_flow_token":"{NOBODYS_TOKEN}","code":"123456"}}"#);
         (

@@ -1,0 +1,156 @@
+//! A store that refuses and fails when told to: how a surface's answer to each is seen.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use engine::{
+    Address, Caller, EndSessions, Flow, Handle, IdentityState, Lease, Leases, MessageQuery, MessageState, OutboxDepth,
+    OutboxMessage, Owner, ProjectId, Refresh, RefreshOutcome, Refusal, Register, Registered, Reply, Resend, SealedKey,
+    SessionId, Settle, Start, StartOutcome, Store, StoreError, Swept, Timestamp, Verify, VerifyOutcome,
+};
+
+/// What a [`Scripted`] store answers to whatever a surface asks of it.
+#[derive(Debug, Clone, Copy)]
+pub enum Script {
+    /// Every operation is refused, and every caller is gone.
+    Refuse(Refusal),
+    /// Every operation fails.
+    Fail(fn() -> StoreError),
+    /// Callers are disabled; the rest is as it is.
+    Disable,
+}
+
+/// A store that answers as it was told; what surfaces do not ask goes to a real one.
+pub struct Scripted {
+    inner: Arc<dyn Store>,
+    script: Mutex<Script>,
+}
+
+impl std::fmt::Debug for Scripted {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Scripted").field("script", &self.script).finish_non_exhaustive()
+    }
+}
+
+impl Scripted {
+    /// A store over `inner` that follows `script`.
+    pub fn new(inner: Arc<dyn Store>, script: Script) -> Self {
+        Self { inner, script: Mutex::new(script) }
+    }
+
+    /// Follows `script` from now on.
+    pub fn follow(&self, script: Script) {
+        *self.script.lock().unwrap_or_else(PoisonError::into_inner) = script;
+    }
+
+    fn script(&self) -> Script {
+        *self.script.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn answer<'a, T: Send + 'a>(&self, refused: impl FnOnce(Refusal) -> T) -> Reply<'a, T> {
+        let answer = match self.script() {
+            Script::Refuse(refusal) => Ok(refused(refusal)),
+            Script::Fail(fault) => Err(fault()),
+            Script::Disable => Ok(refused(Refusal::IdentityInactive)),
+        };
+        Box::pin(std::future::ready(answer))
+    }
+}
+
+impl Store for Scripted {
+    fn start(&self, _operation: Start) -> Reply<'_, StartOutcome> {
+        self.answer(StartOutcome::Refused)
+    }
+
+    fn resend(&self, _operation: Resend) -> Reply<'_, StartOutcome> {
+        self.answer(StartOutcome::Refused)
+    }
+
+    fn verify(&self, _operation: Verify) -> Reply<'_, VerifyOutcome> {
+        self.answer(|refusal| VerifyOutcome::Refused { refusal, flow: None })
+    }
+
+    fn refresh(&self, _operation: Refresh) -> Reply<'_, RefreshOutcome> {
+        self.answer(RefreshOutcome::Refused)
+    }
+
+    fn end_sessions(&self, _operation: EndSessions) -> Reply<'_, Result<(), Refusal>> {
+        self.answer(Err)
+    }
+
+    fn caller(&self, id: SessionId) -> Reply<'_, Option<Caller>> {
+        let script = self.script();
+        Box::pin(async move {
+            match script {
+                Script::Refuse(_) => Ok(None),
+                Script::Fail(fault) => Err(fault()),
+                Script::Disable => {
+                    let mut caller = self.inner.caller(id).await?;
+                    if let Some(caller) = &mut caller {
+                        caller.account.identity.state = IdentityState::Inactive;
+                    }
+                    Ok(caller)
+                }
+            }
+        })
+    }
+
+    fn register(&self, operation: Register) -> Reply<'_, Registered> {
+        self.inner.register(operation)
+    }
+
+    fn lease(&self, operation: Lease) -> Reply<'_, Leases> {
+        self.inner.lease(operation)
+    }
+
+    fn settle(&self, operation: Settle) -> Reply<'_, Vec<MessageState>> {
+        self.inner.settle(operation)
+    }
+
+    fn sweep(&self, now: Timestamp, before: Timestamp) -> Reply<'_, Swept> {
+        self.inner.sweep(now, before)
+    }
+
+    fn flow(&self, handle: Handle) -> Reply<'_, Option<Flow>> {
+        self.inner.flow(handle)
+    }
+
+    fn owner(&self, project: ProjectId, address: Address) -> Reply<'_, Option<Owner>> {
+        self.inner.owner(project, address)
+    }
+
+    fn messages(&self, query: MessageQuery) -> Reply<'_, Vec<(OutboxMessage, Option<Flow>)>> {
+        self.inner.messages(query)
+    }
+
+    fn outbox_depth(&self) -> Reply<'_, OutboxDepth> {
+        self.inner.outbox_depth()
+    }
+
+    fn signing_keys(&self, project: ProjectId) -> Reply<'_, Vec<SealedKey>> {
+        self.inner.signing_keys(project)
+    }
+
+    fn add_signing_key(&self, key: SealedKey) -> Reply<'_, ()> {
+        self.inner.add_signing_key(key)
+    }
+
+    fn meta(&self, name: &'static str) -> Reply<'_, Option<Vec<u8>>> {
+        self.inner.meta(name)
+    }
+
+    fn claim_meta(&self, name: &'static str, value: Vec<u8>) -> Reply<'_, Vec<u8>> {
+        self.inner.claim_meta(name, value)
+    }
+
+    fn put_meta(&self, name: &'static str, value: Vec<u8>) -> Reply<'_, ()> {
+        self.inner.put_meta(name, value)
+    }
+
+    fn highest_id(&self) -> Reply<'_, i64> {
+        self.inner.highest_id()
+    }
+
+    fn ping(&self) -> Reply<'_, ()> {
+        self.inner.ping()
+    }
+}
