@@ -103,7 +103,7 @@ impl Templates {
     /// See [`Templates::render_code`].
     pub fn samples(&self) -> Result<Vec<Rendered>, TemplateError> {
         let code = Secret::new("042817".to_owned());
-        [Purpose::SignIn, Purpose::SignUp, Purpose::SignInOrUp, Purpose::VerifyAddress]
+        [Purpose::SignIn, Purpose::SignUp, Purpose::SignInOrUp, Purpose::VerifyAddress, Purpose::ChangeAddress]
             .into_iter()
             .map(|purpose| {
                 let (host, brand) = ("accounts.example.com", "Example & Sons");
@@ -155,6 +155,7 @@ mod tests {
                 "Your code to sign in to Example & Sons",
                 "Your code to create your account at Example & Sons",
                 "Your code to sign in to Example & Sons",
+                "Your code to confirm your address for Example & Sons",
                 "Your code to confirm your address for Example & Sons",
             ]
         );
