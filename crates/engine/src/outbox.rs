@@ -137,6 +137,16 @@ pub enum Content {
     NoAccount,
 }
 
+impl Content {
+    /// The code, if it tells one.
+    pub const fn code(&self) -> Option<&Secret<String>> {
+        match self {
+            Self::Code { code, link: _ } => Some(code),
+            Self::NoAccount => None,
+        }
+    }
+}
+
 /// A message somebody may now send, until its lease ends.
 #[derive(Debug)]
 pub struct Leased {

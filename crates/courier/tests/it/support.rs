@@ -27,6 +27,7 @@ pub(crate) fn mail(recipient: &str, id: i64) -> Composed {
     let words = CodeMail {
         purpose: Purpose::SignInOrUp,
         code: &code,
+        link: None,
         minutes: 10,
         host: "accounts.example.com",
         brand: "Example",

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use engine::{
-    Account, Address, AddressId, Caller, Decision, EndSessions, Flow, FlowId, FlowSeen, FlowState, Handle, Identity,
-    IdentityId, Lease, Leases, MessageId, MessageState, Operation, OutboxMessage, Owner, ProjectId, Refresh,
-    RefreshOutcome, Refusal, Register, Registered, Resend, SendLog, Session, SessionId, Settle, Start, StartOutcome,
-    StartSeen, VerifiableAddress, Verify, VerifyOutcome, Write,
+    Account, Address, AddressId, Caller, Decision, Device, DeviceId, EndSessions, Flow, FlowId, FlowSeen, FlowState,
+    Handle, Identity, IdentityId, Lease, Leases, MessageId, MessageState, Operation, OutboxMessage, Owner, ProjectId,
+    Refresh, RefreshOutcome, Refusal, Register, Registered, Resend, SendLog, Session, SessionId, Settle, Start,
+    StartOutcome, StartSeen, Ticket, VerifiableAddress, Verify, VerifyOutcome, Write,
 };
 
 /// Rows, by their ids.
@@ -18,6 +18,8 @@ pub(crate) struct Memory {
     pub(crate) sessions: BTreeMap<SessionId, Session>,
     pub(crate) send_logs: BTreeMap<(ProjectId, Address), SendLog>,
     pub(crate) outbox: BTreeMap<MessageId, OutboxMessage>,
+    pub(crate) devices: BTreeMap<DeviceId, Device>,
+    pub(crate) tickets: BTreeMap<[u8; 32], Ticket>,
 }
 
 impl Memory {
@@ -43,7 +45,8 @@ impl Memory {
     }
 
     pub(crate) fn register(&mut self, operation: &Register) -> Registered {
-        let seen = self.owner(&operation.identity.project, &operation.address.address);
+        let project = &operation.identity.project;
+        let seen = operation.addresses.iter().filter_map(|own| self.owner(project, &own.address)).collect();
         self.apply(operation.decide(seen))
     }
 
@@ -75,7 +78,8 @@ impl Memory {
         let owner = flow.challenge.as_ref().and_then(|challenge| self.owner(&flow.project, &challenge.address));
         let concerned = flow.identity.or(owner.as_ref().map(|owner| owner.identity.id));
         let account = concerned.and_then(|identity| self.account(identity));
-        Some(FlowSeen { flow, owner, account })
+        let device = flow.device.and_then(|device| self.devices.get(&device).cloned());
+        Some(FlowSeen { flow, owner, account, device })
     }
 
     pub(crate) fn account(&self, identity: IdentityId) -> Option<Account> {
@@ -124,6 +128,7 @@ impl Memory {
                 self.flows.retain(|_, it| it.handle != flow.handle);
                 self.flows.insert(flow.id, *flow);
             }
+            Write::AnnotateFlow { id, memo } => self.flows.get_mut(&id).unwrap().memo = Some(memo),
             Write::CountMiss { flow, attempts } => {
                 self.flows.get_mut(&flow).unwrap().challenge.as_mut().unwrap().attempts = attempts;
             }
@@ -134,7 +139,7 @@ impl Memory {
                 flow.challenge.as_mut().unwrap().code_digest = None;
             }
             Write::DropFlows { identity, except } => {
-                self.flows.retain(|id, flow| flow.identity != Some(identity) || *id == except);
+                self.flows.retain(|id, flow| flow.identity != Some(identity) || Some(*id) == except);
             }
             Write::AddIdentity(identity) => {
                 assert!(self.identities.insert(identity.id, identity).is_none());
@@ -145,12 +150,28 @@ impl Memory {
                 identity.updated_at = at;
             }
             Write::PutTraits { id, traits } => self.identities.get_mut(&id).unwrap().traits = traits,
+            Write::PutMetadata { id, metadata } => self.identities.get_mut(&id).unwrap().metadata = metadata,
+            Write::PutState { id, state } => self.identities.get_mut(&id).unwrap().state = state,
+            Write::DropIdentity(id) => {
+                assert!(self.addresses.values().all(|(_, own)| own.identity != id), "what it owned goes before it");
+                assert!(self.identities.remove(&id).is_some());
+            }
             Write::DropAddress(id) => assert!(self.addresses.remove(&id).is_some()),
             Write::AddAddress { project, address } => {
                 assert!(self.owner(&project, &address.address).is_none(), "an address has one owner");
                 self.addresses.insert(address.id, (project, address));
             }
-            Write::ProveAddress { id, at } => self.addresses.get_mut(&id).unwrap().1.verified_at = Some(at),
+            Write::AskAddress { id, at } => {
+                if let Some((_, own)) = self.addresses.get_mut(&id) {
+                    own.asked_at = Some(at);
+                }
+            }
+            Write::DoubtAddress(id) => self.addresses.get_mut(&id).unwrap().1.verified_at = None,
+            Write::ProveAddress { id, at } => {
+                let (_, own) = self.addresses.get_mut(&id).unwrap();
+                own.verified_at = Some(at);
+                own.asked_at = None;
+            }
             Write::DropUnprovenAddresses { identity, except } => {
                 self.addresses
                     .retain(|id, (_, it)| it.identity != identity || it.verified_at.is_some() || *id == except);
@@ -166,6 +187,14 @@ impl Memory {
                 for session in self.sessions.values_mut().filter(|session| session.identity == identity) {
                     session.ended_at.get_or_insert(at);
                 }
+            }
+            Write::PutDevice(device) => {
+                self.devices.insert(device.id, device);
+            }
+            Write::SpendTicket { digest, at, session } => {
+                let ticket = self.tickets.get_mut(&digest).unwrap();
+                ticket.spent_at = Some(at);
+                ticket.session = session;
             }
             Write::PutSendLog { project, address, log } => {
                 self.send_logs.insert((project, address), log);

@@ -23,7 +23,7 @@ fn leased(message: OutboxMessage, flow: Option<Flow>, seconds: u64) -> Result<St
         [Write::DelayMessage { due_at, error: None, .. }] => {
             let [leased] = &decision.outcome.messages[..] else { panic!("one is leased") };
             assert_eq!((*due_at, leased.lease), (now.plus(LEASE), now.plus(LEASE)));
-            Ok(leased.code.expose().clone())
+            Ok(told(&leased.content))
         }
         [Write::SettleMessage { state, error: None, .. }] => {
             assert!(decision.outcome.messages.is_empty());
@@ -166,7 +166,7 @@ fn a_code_that_was_replaced_on_its_way_does_not_come_back() {
     let later = NOON.plus(Duration::from_mins(4));
     let leased = memory.lease(&lease(later)).messages;
     assert_eq!(leased.len(), 1, "only the new one goes out");
-    assert_ne!(leased[0].code.expose(), on_its_way.code.expose());
+    assert_ne!(told(&leased[0].content), told(&on_its_way.content));
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn a_message_of_a_key_that_was_replaced_still_goes_out_while_the_old_one_is_kept
     assert_ne!(rotated.newest(), challenge(&flow).key);
     let operation = engine::Lease { keys: rotated.into(), ..lease(NOON) };
     let leased = operation.decide(vec![(message(&flow), Some(flow.clone()))]).outcome.messages;
-    assert_eq!(*leased[0].code.expose(), code(&flow));
+    assert_eq!(told(&leased[0].content), code(&flow));
     // Written by hand, so that no two constants can agree by chance.
     assert_ne!(challenge(&flow).key, KeyId(0));
 }

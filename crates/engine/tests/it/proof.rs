@@ -113,6 +113,8 @@ fn the_first_proof_keeps_nothing_but_itself() {
         dialect: "test".to_owned(),
         identity: owner.identity.id,
         method: "email".to_owned(),
+        memo: None,
+        device: None,
         issued_at: NOON,
         expires_at: NOON.plus(FLOW_LIFE),
         ended_at: None,

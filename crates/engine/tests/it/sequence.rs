@@ -127,6 +127,7 @@ impl Run {
             project: project(),
             state: IdentityState::Active,
             traits: "{}".to_owned(),
+            metadata: "{}".to_owned(),
             revision: 1,
             created_at: self.now,
             updated_at: self.now,
@@ -136,9 +137,10 @@ impl Run {
             identity: identity.id,
             address: address(PEOPLE[who]),
             verified_at: None,
+            asked_at: None,
             created_at: self.now,
         };
-        self.memory.register(&Register { identity, address });
+        self.memory.register(&Register { identity, addresses: vec![address] });
     }
 
     fn resent(&self, before: &engine::Challenge, after: &engine::Challenge, mode: ResendMode, is_same_owner: bool) {

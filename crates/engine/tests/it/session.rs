@@ -117,7 +117,8 @@ fn ending_ends_this_session_or_all_of_its_identity_and_nobody_elses() {
 
 /// A start that changes `current` to `new` on behalf of `session`.
 fn change(now: Timestamp, session: &Session, current: &str, new: &str, keeping: Keeping) -> Start {
-    let change = Change { session: session.id, generation: session.generation, current: address(current), keeping };
+    let change =
+        Change { session: session.id, generation: Some(session.generation), current: address(current), keeping };
     Start { change: Some(change), ..start(now, "update", Purpose::ChangeAddress, &address(new)) }
 }
 
@@ -245,7 +246,7 @@ fn st_62_an_old_refresh_token_changes_no_address() {
     memory.sessions.insert(session.id, session.clone());
     let start = |memory: &mut Memory, now: Timestamp, generation: u32| {
         let mut operation = change(now, &session, "ada", "new", Keeping::Replace);
-        operation.change.as_mut().unwrap().generation = generation;
+        operation.change.as_mut().unwrap().generation = Some(generation);
         memory.start(&operation)
     };
     let later = NOON.plus(GRACE);

@@ -5,10 +5,11 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use engine::{
-    Account, Address, AddressId, Asking, Challenge, CodeFormat, Disclosure, Flow, FlowId, FlowSeen, Handle, Identity,
-    IdentityId, IdentityState, KeyId, Keys, Lease, MasterKey, MessageId, MessageKind, MessageState, Naming,
-    Operation as _, OutboxMessage, Owner, ProjectId, Purpose, Refusal, Resend, ResendMode, Secret, SessionId,
-    SessionTerms, Start, StartOutcome, StartSeen, Timestamp, VerifiableAddress, Verified, Verify, VerifyOutcome, Write,
+    Account, Address, AddressId, Asking, Challenge, CodeFormat, Content, Disclosure, Flow, FlowEnd, FlowId, FlowSeen,
+    Handle, Identity, IdentityId, IdentityState, KeyId, Keys, Lease, MasterKey, MessageId, MessageKind, MessageState,
+    Naming, Operation as _, OutboxMessage, Owner, ProjectId, Purpose, Refusal, Resend, ResendMode, Secret, SessionId,
+    SessionTerms, Start, StartOutcome, StartSeen, Strangers, Timestamp, VerifiableAddress, Verified, Verify,
+    VerifyOutcome, Write,
 };
 
 /// When everything begins.
@@ -53,6 +54,7 @@ pub(crate) fn owner_of(address: &Address, verified_at: Option<Timestamp>) -> Own
         project: project(),
         state: IdentityState::Active,
         traits: "{}".to_owned(),
+        metadata: "{}".to_owned(),
         revision: 1,
         created_at: NOON,
         updated_at: NOON,
@@ -62,6 +64,7 @@ pub(crate) fn owner_of(address: &Address, verified_at: Option<Timestamp>) -> Own
         identity: identity.id,
         address: address.clone(),
         verified_at,
+        asked_at: None,
         created_at: NOON,
     };
     Owner { identity, address }
@@ -74,6 +77,9 @@ pub(crate) fn asking(now: Timestamp, mode: ResendMode) -> Asking {
         code_life: CODE_LIFE,
         send_limit: None,
         mode,
+        flow_end: FlowEnd::WithCode,
+        strangers: Strangers::Silent,
+        link: None,
         message: MessageId::new(id()),
         keys: keys(),
     }
@@ -87,6 +93,8 @@ pub(crate) fn start(now: Timestamp, key: &str, purpose: Purpose, address: &Addre
     Start {
         asking: asking(now, ResendMode::SameCode),
         dialect: "test",
+        sessions_of: "test",
+        device: None,
         handle: handle(key),
         naming: Naming::Public,
         purpose,
@@ -113,7 +121,7 @@ pub(crate) fn verify(now: Timestamp, key: &str, code: &str) -> Verify {
         now,
         handles: vec![handle(key)],
         code: Secret::new(code.to_owned()),
-        session: Some(SessionTerms { life: FLOW_LIFE }),
+        session: Some(SessionTerms::of(FLOW_LIFE)),
         session_id: SessionId::new(id()),
         identity_id: IdentityId::new(id()),
         address_id: AddressId::new(id()),
@@ -184,6 +192,7 @@ pub(crate) fn message(flow: &Flow) -> OutboxMessage {
         not_after: challenge.expires_at,
         created_at: challenge.sent_at,
         last_error: None,
+        link: None,
     }
 }
 
@@ -194,7 +203,15 @@ pub(crate) fn lease(now: Timestamp) -> Lease {
 /// What a mail with the present code of `flow` would say; none where none would be sent.
 pub(crate) fn mailed(flow: &Flow) -> Option<String> {
     let leased = lease(challenge(flow).sent_at).decide(vec![(message(flow), Some(flow.clone()))]).outcome;
-    leased.messages.first().map(|leased| leased.code.expose().clone())
+    leased.messages.first().map(|leased| told(&leased.content))
+}
+
+/// The code that a message tells.
+pub(crate) fn told(content: &Content) -> String {
+    match content {
+        Content::Code { code, .. } => code.expose().clone(),
+        Content::NoAccount => panic!("no code"),
+    }
 }
 
 pub(crate) fn code(flow: &Flow) -> String {
@@ -216,7 +233,7 @@ pub(crate) fn account_of(owner: &Owner) -> Account {
 
 /// A flow as a verification sees it while nothing has changed since the start.
 pub(crate) fn seen(flow: &Flow, owner: Option<&Owner>) -> FlowSeen {
-    FlowSeen { flow: flow.clone(), owner: owner.cloned(), account: owner.map(account_of) }
+    FlowSeen { flow: flow.clone(), owner: owner.cloned(), account: owner.map(account_of), device: None }
 }
 
 /// What is written, by name.

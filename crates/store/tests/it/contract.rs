@@ -18,7 +18,7 @@ async fn somebody_known_signs_in() {
     let Registered::Added(owner) = world.engine.register(world.project(), ada.clone()).await.unwrap() else {
         panic!("she is new")
     };
-    assert!(owner.address.verified_at.is_none());
+    assert!(owner.addresses[0].verified_at.is_none());
 
     let started = world.start("flow", Purpose::SignIn, &ada).await.unwrap();
     assert_eq!(started.masked, "a***@example.com");
@@ -101,7 +101,7 @@ async fn st_34_an_unknown_address_gets_the_same_answer_and_no_mail() {
     world.clock.advance(engine::LEASE);
     assert_eq!(world.engine.lease_messages(10).await.unwrap().len(), 1, "as dropped, for good");
 
-    let wrong = other_than(leased[0].code.expose());
+    let wrong = other_than(leased[0].content.code().unwrap().expose());
     for (key, left) in [("known", 4), ("unknown", 4), ("known", 3), ("unknown", 3)] {
         let answer = world.verify(key, &wrong).await;
         assert!(matches!(answer, refused!(Refusal::CodeMismatch { left: told }) if told == left), "{key}");
@@ -117,7 +117,8 @@ async fn st_34_known_and_unknown_addresses_spend_the_same_send_budget() {
     }
     world.clock.advance(Duration::from_secs(3));
     for key in ["known", "unknown"] {
-        let answer = world.engine.resend(&world.context(), world.handle(key), ResendMode::SameCode).await;
+        let answer =
+            world.engine.resend(&world.context(), world.handle(key), Naming::Public, ResendMode::SameCode).await;
         let wait = Duration::from_secs(27);
         assert!(matches!(answer, refused!(Refusal::TooSoon { retry_after }) if retry_after == wait), "{key}");
     }
@@ -152,7 +153,7 @@ async fn st_06_nothing_passes_twice() {
     world.verify("flow", &code).await.unwrap();
     assert!(matches!(world.verify("flow", &code).await, refused!(Refusal::FlowPassed)));
     for mode in [ResendMode::SameCode, ResendMode::NewCode] {
-        let answer = world.engine.resend(&world.context(), world.handle("flow"), mode).await;
+        let answer = world.engine.resend(&world.context(), world.handle("flow"), Naming::Public, mode).await;
         assert!(matches!(answer, refused!(Refusal::FlowPassed)));
     }
     let mut secret = world.challenge("flow", Purpose::SignInOrUp, &ada);
@@ -185,7 +186,7 @@ async fn a_resend_repeats_the_code_or_kills_it_as_its_mode_says() {
 
     let again = async |mode| {
         world.clock.advance(Duration::from_secs(5));
-        world.engine.resend(&world.context(), world.handle("flow"), mode).await.unwrap();
+        world.engine.resend(&world.context(), world.handle("flow"), Naming::Public, mode).await.unwrap();
         world.code(&ada).await.unwrap()
     };
     assert_eq!(again(ResendMode::SameCode).await, first);
@@ -355,7 +356,7 @@ async fn a_start_a_resend_and_a_verification_are_one_store_operation_each() {
         world.start(key, Purpose::SignIn, &address(name)).await.unwrap();
         one("start", stored);
         world.clock.advance(Duration::from_secs(5));
-        world.engine.resend(&world.context(), world.handle(key), ResendMode::SameCode).await.unwrap();
+        world.engine.resend(&world.context(), world.handle(key), Naming::Public, ResendMode::SameCode).await.unwrap();
         one("resend", stored + 1);
         world.verify(key, "000000").await.unwrap_err();
         one("verify", stored + 2);

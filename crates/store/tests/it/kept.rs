@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::{
-    Algorithm, DeliveryOutcome, Flow, Policy, Purpose, Refusal, ResendMode, SealedKey, SendLimit, Store as _, Swept,
+    Algorithm, DeliveryOutcome, Flow, Naming, Policy, Purpose, Refusal, ResendMode, SealedKey, SendLimit, Store as _,
+    Swept,
 };
 use testkit::env::ManualClock;
 use testkit::world::{LIFE, World, other_than, unlimited};
@@ -113,7 +114,8 @@ async fn a_sweep_removes_only_what_has_been_over_for_a_day() {
     assert!(leased.is_empty(), "its code was used before it was sent, so that it is dropped now");
     world.start("owed", Purpose::SignInOrUp, &address("grace")).await.unwrap();
     world.clock.advance(Duration::from_secs(30));
-    let resent = world.engine.resend(&world.context(), world.handle("owed"), ResendMode::SameCode).await;
+    let resent =
+        world.engine.resend(&world.context(), world.handle("owed"), Naming::Public, ResendMode::SameCode).await;
     assert_eq!(resent.unwrap().flow.challenge.unwrap().sends, 2, "and its first message is cancelled");
 
     let none = Swept::default();
@@ -157,8 +159,8 @@ async fn a_sweep_removes_a_bounded_number_of_rows() {
     tasks.join_all().await;
     world.engine.lease_messages(1).await.unwrap();
     world.clock.advance(DAY * 2);
-    let most = Swept { flows: 500, messages: 500, sessions: 500, send_logs: 500 };
-    let rest = Swept { flows: 100, messages: 100, sessions: 100, send_logs: 100 };
+    let most = Swept { flows: 500, messages: 500, sessions: 500, send_logs: 500, others: 0 };
+    let rest = Swept { flows: 100, messages: 100, sessions: 100, send_logs: 100, others: 0 };
     for expected in [most, rest, Swept::default()] {
         assert_eq!(world.engine.sweep().await.unwrap(), expected);
     }

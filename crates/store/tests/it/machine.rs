@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use engine::{
-    CodeFormat, Delivery, DeliveryOutcome, Error, IdentityId, LEAST_LIFE, MessageId, Purpose, RENEWAL, REPEAT, Refusal,
-    Registered, ResendMode, SessionId, Started, Timestamp,
+    CodeFormat, Delivery, DeliveryOutcome, Error, IdentityId, LEAST_LIFE, MessageId, Naming, Purpose, RENEWAL, REPEAT,
+    Refusal, Registered, ResendMode, SessionId, Started, Timestamp,
 };
 use proptest::prelude::*;
 use testkit::world::{LIFE, World};
@@ -184,7 +184,7 @@ impl Run {
 
     async fn resend(&mut self, key: usize, mode: ResendMode) {
         let handle = self.world.handle(KEYS[key]);
-        let answer = self.world.engine.resend(&self.world.context(), handle, mode).await;
+        let answer = self.world.engine.resend(&self.world.context(), handle, Naming::Public, mode).await;
         let before = self.model.flows.get(&key).cloned();
         let expected = match &before {
             None => Some(Refusal::FlowNotFound),
@@ -322,7 +322,8 @@ impl Run {
         let now = self.now();
         let leased = self.world.engine.lease_messages(100).await.unwrap();
         for it in &leased {
-            let is_live = |known: &Known| !known.has_passed && known.code.as_ref() == Some(it.code.expose());
+            let is_live =
+                |known: &Known| !known.has_passed && known.code.as_ref() == Some(it.content.code().unwrap().expose());
             assert!(self.model.flows.values().any(is_live), "only live codes are sent");
             assert!(it.not_after >= now.plus(LEAST_LIFE));
             assert!(self.model.delivered.insert(it.id), "and each message once");

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use engine::{
-    Delivery, DeliveryOutcome, Event, LEASE, LEAST_LIFE, LOOK_AHEAD, Leased, MessageId, Purpose, ResendMode, back_off,
+    Delivery, DeliveryOutcome, Event, LEASE, LEAST_LIFE, LOOK_AHEAD, Leased, MessageId, Naming, Purpose, ResendMode,
+    back_off,
 };
 use testkit::world::World;
 
@@ -59,10 +60,10 @@ async fn no_more_is_leased_than_asked_for_and_nothing_twice_until_its_lease_ends
 #[tokio::test]
 async fn what_a_lease_carries_is_the_code_that_passes() {
     let (world, leased) = leased().await;
-    assert_eq!(Some(leased.code.expose()), world.code(&leased.recipient).await.as_ref());
+    assert_eq!(Some(leased.content.code().unwrap().expose()), world.code(&leased.recipient).await.as_ref());
     assert_eq!((leased.purpose, leased.attempts, &leased.project), (Purpose::SignInOrUp, 0, world.project()));
     assert_eq!(leased.not_after, world.engine.now().plus(Duration::from_mins(10)));
-    world.verify("flow", leased.code.expose()).await.unwrap();
+    world.verify("flow", leased.content.code().unwrap().expose()).await.unwrap();
 }
 
 #[tokio::test]
@@ -133,14 +134,17 @@ async fn a_code_that_was_replaced_or_used_is_not_sent() {
     let ada = address("ada");
     world.start("flow", Purpose::SignInOrUp, &ada).await.unwrap();
     world.clock.advance(Duration::from_secs(5));
-    world.engine.resend(&world.context(), world.handle("flow"), ResendMode::NewCode).await.unwrap();
+    world.engine.resend(&world.context(), world.handle("flow"), Naming::Public, ResendMode::NewCode).await.unwrap();
     let leased = lease(&world).await;
-    assert_eq!(leased.iter().map(|it| it.code.expose().clone()).collect::<Vec<_>>(), [world.code(&ada).await.unwrap()]);
+    assert_eq!(
+        leased.iter().map(|it| it.content.code().unwrap().expose().clone()).collect::<Vec<_>>(),
+        [world.code(&ada).await.unwrap()]
+    );
     assert_eq!(world.row::<i64>("SELECT count(*) FROM outbox WHERE state = 'dropped'"), 1);
 
     // The courier fails to send it, and meanwhile it is typed from the inbox.
     settle(&world, &leased[0], deferred()).await;
-    world.verify("flow", leased[0].code.expose()).await.unwrap();
+    world.verify("flow", leased[0].content.code().unwrap().expose()).await.unwrap();
     world.clock.advance(Duration::from_secs(10));
     assert!(lease(&world).await.is_empty());
     assert_eq!(state(&world, leased[0].id), "dropped");
@@ -151,7 +155,7 @@ async fn a_message_that_was_sent_stays_so_when_its_code_is_replaced() {
     let (world, first) = leased().await;
     settle(&world, &first, DeliveryOutcome::Sent).await;
     world.clock.advance(Duration::from_secs(5));
-    world.engine.resend(&world.context(), world.handle("flow"), ResendMode::NewCode).await.unwrap();
+    world.engine.resend(&world.context(), world.handle("flow"), Naming::Public, ResendMode::NewCode).await.unwrap();
     assert_eq!(state(&world, first.id), "sent");
 }
 
@@ -159,7 +163,7 @@ async fn a_message_that_was_sent_stays_so_when_its_code_is_replaced() {
 async fn a_code_that_was_replaced_while_it_was_on_its_way_stays_replaced() {
     let (world, on_its_way) = leased().await;
     world.clock.advance(Duration::from_secs(5));
-    world.engine.resend(&world.context(), world.handle("flow"), ResendMode::NewCode).await.unwrap();
+    world.engine.resend(&world.context(), world.handle("flow"), Naming::Public, ResendMode::NewCode).await.unwrap();
     settle(&world, &on_its_way, deferred()).await;
     world.clock.advance(Duration::from_mins(3));
     let leased = lease(&world).await;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use engine::{Error, Purpose, Refusal, Registered, ResendMode, VerificationOutcome};
+use engine::{Error, Naming, Purpose, Refusal, Registered, ResendMode, VerificationOutcome};
 use testkit::world::{World, other_than};
 use tokio::task::JoinSet;
 
@@ -72,7 +72,7 @@ async fn st_01_st_04_of_five_hundred_wrong_guesses_at_once_exactly_five_are_eval
     assert_eq!(world.events.verified(VerificationOutcome::Mismatch), 5);
     assert_eq!(world.events.verified(VerificationOutcome::Exhausted), 495);
     assert_eq!(refusal(world.verify("flow", &code).await), Some(Refusal::AttemptsExhausted));
-    let again = world.engine.resend(&world.context(), world.handle("flow"), ResendMode::NewCode).await;
+    let again = world.engine.resend(&world.context(), world.handle("flow"), Naming::Public, ResendMode::NewCode).await;
     assert_eq!(refusal(again), Some(Refusal::AttemptsExhausted));
     assert_eq!(world.row::<i64>("SELECT attempts FROM flows"), 5);
 }
@@ -129,7 +129,8 @@ async fn an_address_registered_by_many_at_once_has_one_owner() {
     let owners: BTreeSet<_> = answers
         .iter()
         .map(|answer| match answer {
-            Registered::Added(owner) | Registered::Taken(owner) => owner.identity.id,
+            Registered::Added(account) => account.identity.id,
+            Registered::Taken(owner) => owner.identity.id,
         })
         .collect();
     assert_eq!(owners.len(), 1);

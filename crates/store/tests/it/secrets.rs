@@ -87,7 +87,7 @@ fn recovered(live: &[Live], master: [u8; 32]) -> usize {
         flow.challenge.as_mut().unwrap().key = keys.newest();
         let lease = Lease { now: message.created_at, limit: 1, keys: Arc::clone(&keys) };
         let leased = lease.decide(vec![(message.clone(), Some(flow))]).outcome.messages;
-        right += usize::from(leased[0].code.expose() == code);
+        right += usize::from(leased[0].content.code().unwrap().expose() == code);
     }
     right
 }
@@ -164,7 +164,11 @@ async fn a_newer_master_key_opens_while_the_older_is_listed() {
     assert_eq!(world.engine.public_id("identity", 42), public);
     assert_eq!(world.code(&ada).await.as_ref(), Some(&code));
     world.clock.advance(std::time::Duration::from_secs(5));
-    world.engine.resend(&world.context(), world.handle("flow"), engine::ResendMode::SameCode).await.unwrap();
+    world
+        .engine
+        .resend(&world.context(), world.handle("flow"), engine::Naming::Public, engine::ResendMode::SameCode)
+        .await
+        .unwrap();
     assert_eq!(world.code(&ada).await.as_ref(), Some(&code), "a code of the older key is sent again");
     world.verify("flow", &code).await.unwrap();
     world.clock.advance(LIFE);

@@ -78,7 +78,7 @@ impl Stage {
 }
 
 /// A refusal, and what it comes to at a start, at a change, at a verification, and with a token.
-const REFUSALS: [(Refusal, [(u16, &str); 4]); 14] = {
+const REFUSALS: [(Refusal, [(u16, &str); 4]); 17] = {
     const WRONG: (u16, &str) = (401, "E061102");
     const EXPIRED: (u16, &str) = (401, "E061104");
     const EXHAUSTED: (u16, &str) = (401, "E061103");
@@ -101,6 +101,9 @@ const REFUSALS: [(Refusal, [(u16, &str); 4]); 14] = {
         (Refusal::SessionEnded, [TOKEN; 4]),
         (Refusal::TokenInvalid, [TOKEN; 4]),
         (Refusal::TokenReused, [TOKEN; 4]),
+        (Refusal::IdentityChanged, [TOKEN; 4]),
+        (Refusal::TicketInvalid, [TOKEN; 4]),
+        (Refusal::TicketReused, [TOKEN; 4]),
         (Refusal::TooSoon { retry_after: Duration::from_millis(61_001) }, [TOO_SOON; 4]),
     ]
 };
@@ -118,9 +121,12 @@ const fn is_listed(refusal: Refusal) -> bool {
         | Refusal::AddressTaken
         | Refusal::IdentityNotFound
         | Refusal::IdentityInactive
+        | Refusal::IdentityChanged
         | Refusal::SessionEnded
         | Refusal::TokenInvalid
         | Refusal::TokenReused
+        | Refusal::TicketInvalid
+        | Refusal::TicketReused
         | Refusal::TooSoon { .. } => true,
     }
 }

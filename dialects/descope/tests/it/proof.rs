@@ -17,8 +17,12 @@ const EVE: &str = "eve@example.com";
 async fn replaced(mounted: &Mounted, token: &str, from: &str, to: &str) {
     let context = mounted.context();
     let handle = Handle::new("descope", &mounted.project().id, "elsewhere", to.as_bytes());
-    let change =
-        Change { session: mounted.session_of(token), generation: 0, current: address(from), keeping: Keeping::Replace };
+    let change = Change {
+        session: mounted.session_of(token),
+        generation: Some(0),
+        current: address(from),
+        keeping: Keeping::Replace,
+    };
     let challenge = NewChallenge {
         handle,
         naming: Naming::Public,

@@ -68,7 +68,8 @@ async fn session_of_another_surface(mounted: &Mounted) -> (engine::Verified, Val
     mounted.verify(ADA, &code).await.refused(401, "E061102");
     // And this surface's code is nothing there.
     let session = Some(SessionTerms::of(Duration::from_hours(1)));
-    let refused = mounted.engine().verify(&context, Attempt { handles: &[handle], code: &own, session }).await;
+    let refused =
+        mounted.engine().verify(&context, Attempt { handles: &[handle], code: &own, session: session.clone() }).await;
     assert!(matches!(refused, Err(engine::Error::Refused { .. })));
     let verified =
         mounted.engine().verify(&context, Attempt { handles: &[handle], code: &code, session }).await.unwrap();

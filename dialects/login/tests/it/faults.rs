@@ -64,14 +64,17 @@ const fn is_listed(refusal: Refusal) -> bool {
         | Refusal::AddressTaken
         | Refusal::IdentityNotFound
         | Refusal::IdentityInactive
+        | Refusal::IdentityChanged
         | Refusal::SessionEnded
         | Refusal::TokenInvalid
         | Refusal::TokenReused
+        | Refusal::TicketInvalid
+        | Refusal::TicketReused
         | Refusal::TooSoon { .. } => true,
     }
 }
 
-const REFUSALS: [Refusal; 14] = [
+const REFUSALS: [Refusal; 17] = [
     Refusal::FlowNotFound,
     Refusal::FlowExpired,
     Refusal::FlowPassed,
@@ -85,6 +88,9 @@ const REFUSALS: [Refusal; 14] = [
     Refusal::SessionEnded,
     Refusal::TokenInvalid,
     Refusal::TokenReused,
+    Refusal::IdentityChanged,
+    Refusal::TicketInvalid,
+    Refusal::TicketReused,
     Refusal::TooSoon { retry_after: Duration::from_millis(61_001) },
 ];
 
