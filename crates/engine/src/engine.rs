@@ -21,7 +21,8 @@ use aws_lc_rs::hmac;
 use uuid::Uuid;
 
 use crate::address::Address;
-use crate::challenge::{Change, Disclosure, Naming, ResendMode, Strangers};
+use crate::asking::{ResendMode, Strangers};
+use crate::challenge::{Change, Disclosure, Naming};
 use crate::code::CodeFormat;
 use crate::env::{Clock, Entropy, Env, IdGen, Timestamp};
 use crate::error::Fault;

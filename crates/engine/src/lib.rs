@@ -11,6 +11,7 @@
 #![warn(missing_docs)]
 
 mod address;
+mod asking;
 mod budget;
 mod challenge;
 mod change;
@@ -35,11 +36,9 @@ mod token;
 mod verification;
 
 pub use address::{Address, Channel};
+pub use asking::{Asking, FlowEnd, RENEWAL, REPEAT, ResendMode, Strangers};
 pub use budget::{SendLimit, SendLog};
-pub use challenge::{
-    Asking, Change, Disclosure, FlowEnd, Keeping, Naming, RENEWAL, REPEAT, Resend, ResendMode, Start, StartOutcome,
-    StartSeen, Strangers,
-};
+pub use challenge::{Change, Disclosure, Keeping, Naming, Resend, Start, StartOutcome, StartSeen};
 pub use change::{ChangeIdentity, ChangeSeen, EraseIdentity, IdentityChange, WantedAddress};
 pub use code::{Alphabet, CodeFormat};
 pub use device::{ChangeDevice, Device, DeviceChange, DeviceView};

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::address::Address;
-use crate::challenge::standing;
+use crate::asking::standing;
 use crate::code;
 use crate::device::Device;
 use crate::env::Timestamp;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Attempt, Context, Engine, NewChallenge, Started};
-use crate::challenge::{Asking, Disclosure, FlowEnd, Naming, Resend, ResendMode, Start, StartOutcome, Strangers};
+use crate::asking::{Asking, FlowEnd, ResendMode, Strangers};
+use crate::challenge::{Disclosure, Naming, Resend, Start, StartOutcome};
 use crate::error::{Error, Refusal, Result};
 use crate::event::{ChallengeOutcome, Event, VerificationOutcome};
 use crate::flow::{Flow, FlowState, Handle, Purpose};

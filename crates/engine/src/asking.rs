@@ -1,0 +1,276 @@
+//! What asking is, whoever asks and however often: the send budget is spent, a code is made or kept, a message is owed.
+//!
+//! A start and a resend decide whether something is asked; here is what it then costs and writes, the same for an address that
+//! somebody owns and for one that nobody does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::address::Address;
+use crate::budget::{SendLimit, SendLog};
+use crate::challenge::StartOutcome;
+use crate::code::{self, CodeFormat, Label};
+use crate::env::Timestamp;
+use crate::error::Refusal;
+use crate::flow::{Challenge, Flow, FlowState, Purpose};
+use crate::id::{AddressId, MessageId};
+use crate::identity::Owner;
+use crate::outbox::{MessageKind, MessageState, OutboxMessage};
+use crate::project::ProjectId;
+use crate::secret::{Digest, Keys};
+use crate::store::{Decision, Write};
+
+/// What asking again does to the code that is out already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResendMode {
+    /// The same code is sent again, with the same deadline, until less than three minutes of it are left.
+    SameCode,
+    /// The old code dies at once.
+    NewCode,
+}
+
+/// What somebody is told who reads an address that nobody has an account with, and that was asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strangers {
+    /// Nothing.
+    Silent,
+    /// That nobody has.
+    Told,
+}
+
+/// Until when a flow lives that something is asked in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FlowEnd {
+    /// As long as was said when it was opened: a code ends with its flow at the latest.
+    Fixed,
+    /// At least as long as its code.
+    WithCode,
+}
+
+/// A repeat within this answers as the send did and owes nothing.
+pub const REPEAT: Duration = Duration::from_secs(2);
+
+/// With less than this left of a code's life, a resend makes a new one.
+pub const RENEWAL: Duration = Duration::from_mins(3);
+
+/// What a start and a resend have in common: who asks, when, and what may be spent.
+#[derive(Debug)]
+pub struct Asking {
+    /// Whose tenant's.
+    pub project: ProjectId,
+    /// When.
+    pub now: Timestamp,
+    /// How long a new code lives.
+    pub code_life: Duration,
+    /// What the address may be sent; `None` lifts it.
+    pub send_limit: Option<SendLimit>,
+    /// What a resend does to the code.
+    pub mode: ResendMode,
+    /// Until when the flow lives.
+    pub flow_end: FlowEnd,
+    /// What whoever reads an address nobody owns is told.
+    pub strangers: Strangers,
+    /// The id of the message, if one comes to be owed.
+    pub message: MessageId,
+    /// The link that is mailed beside the code, sealed for that message.
+    pub link: Option<Vec<u8>>,
+    /// What codes are derived with.
+    pub keys: Arc<Keys>,
+}
+
+/// What is asked.
+pub(crate) struct Question<'a> {
+    pub(crate) address: &'a Address,
+    pub(crate) format: CodeFormat,
+}
+
+/// Which code a message carries.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Epoch {
+    /// The one that is out already.
+    Same,
+    /// A new one.
+    Next,
+}
+
+impl Asking {
+    /// Asks a question that is open already, as the resend mode says.
+    pub(crate) fn repeat(&self, flow: Flow, owner: Option<&Owner>, send_log: SendLog) -> Decision<StartOutcome> {
+        let Some(challenge) = flow.challenge.clone() else {
+            return StartOutcome::refused(Refusal::FlowNotFound);
+        };
+        let is_repeat = self.now < challenge.sent_at.plus(REPEAT)
+            && self.now >= challenge.sent_at
+            && (self.mode == ResendMode::SameCode || self.send_limit.is_some());
+        if is_repeat {
+            return Decision { outcome: StartOutcome::Repeated(Box::new(flow)), writes: Vec::new() };
+        }
+        let ends_soon = challenge.expires_at < self.now.plus(RENEWAL);
+        let epoch = if self.mode == ResendMode::NewCode || ends_soon { Epoch::Next } else { Epoch::Same };
+        let question = Question { address: &challenge.address, format: challenge.format };
+        self.send(flow, &question, challenge.max_attempts, epoch, owner, send_log)
+    }
+
+    /// Spends the send budget and owes the message.
+    pub(crate) fn send(
+        &self,
+        mut flow: Flow,
+        question: &Question<'_>,
+        max_attempts: u8,
+        epoch: Epoch,
+        owner: Option<&Owner>,
+        send_log: SendLog,
+    ) -> Decision<StartOutcome> {
+        let mut writes = Vec::with_capacity(4);
+        if let Some(limit) = &self.send_limit {
+            match send_log.spend(limit, self.now) {
+                Ok(log) => writes.push(Write::PutSendLog {
+                    project: self.project.clone(),
+                    address: question.address.clone(),
+                    log,
+                }),
+                Err(retry_after) => return StartOutcome::refused(Refusal::TooSoon { retry_after }),
+            }
+        }
+        let concerned = flow.identity;
+        let kind = concern(&mut flow, owner, self.strangers);
+        let previous = flow.challenge.take();
+        if let Some(previous) = &previous {
+            writes.push(Write::CancelMessage { id: previous.message, at: self.now });
+        }
+        let challenge = match previous {
+            // Only a code that still passes, for whom it was asked, is worth sending again: since then the address may have come to
+            // be somebody's or nobody's, or the key may be gone.
+            Some(previous)
+                if epoch == Epoch::Same
+                    && concerned == flow.identity
+                    && previous.code_digest.is_some()
+                    && previous.code_digest == self.digest(&flow, &previous, kind) =>
+            {
+                Challenge { sends: previous.sends + 1, sent_at: self.now, message: self.message, ..previous }
+            }
+            previous => match self.new_challenge(&flow, question, max_attempts, previous.as_ref(), kind) {
+                Some(challenge) => challenge,
+                None => return StartOutcome::refused(Refusal::CodeExpired),
+            },
+        };
+        flow.state = FlowState::Sent;
+        flow.expires_at = flow.expires_at.max(challenge.expires_at);
+        if flow.purpose == Purpose::VerifyAddress {
+            // A decoy writes to no row at the same cost.
+            let asked = owner.filter(|_| kind == MessageKind::Code).map_or(AddressId::new(0), |owner| owner.address.id);
+            writes.push(Write::AskAddress { id: asked, at: self.now });
+        }
+        writes.push(Write::OweMessage(OutboxMessage {
+            id: self.message,
+            project: self.project.clone(),
+            kind,
+            state: MessageState::Owed,
+            flow: flow.id,
+            epoch: challenge.epoch,
+            recipient: challenge.address.clone(),
+            due_at: self.now,
+            attempts: 0,
+            not_after: challenge.expires_at,
+            created_at: self.now,
+            last_error: None,
+            link: self.link.clone(),
+        }));
+        flow.challenge = Some(challenge);
+        writes.push(Write::PutFlow(Box::new(flow.clone())));
+        Decision { outcome: StartOutcome::Started(Box::new(flow)), writes }
+    }
+
+    /// A challenge of the next epoch. Guesses already spent stay spent.
+    fn new_challenge(
+        &self,
+        flow: &Flow,
+        question: &Question<'_>,
+        max_attempts: u8,
+        previous: Option<&Challenge>,
+        kind: MessageKind,
+    ) -> Option<Challenge> {
+        let code_ends_at = self.now.plus(self.code_life);
+        let mut challenge = Challenge {
+            address: question.address.clone(),
+            epoch: previous.map_or(1, |previous| previous.epoch.saturating_add(1)),
+            sends: previous.map_or(1, |previous| previous.sends.saturating_add(1)),
+            attempts: previous.map_or(0, |previous| previous.attempts),
+            max_attempts,
+            sent_at: self.now,
+            expires_at: match self.flow_end {
+                FlowEnd::Fixed => code_ends_at.min(flow.expires_at),
+                FlowEnd::WithCode => code_ends_at,
+            },
+            format: question.format,
+            key: self.keys.newest(),
+            code_digest: None,
+            message: self.message,
+        };
+        challenge.code_digest = Some(self.digest(flow, &challenge, kind)?);
+        Some(challenge)
+    }
+
+    /// What is stored for the code of `challenge`, if a message of `kind` carries it; `None` once its key is gone.
+    pub(crate) fn digest(&self, flow: &Flow, challenge: &Challenge, kind: MessageKind) -> Option<Digest> {
+        let label = match kind {
+            MessageKind::Code => Label::Code,
+            MessageKind::Decoy | MessageKind::NoAccount => Label::Decoy,
+        };
+        let code = flow.derivation(label, challenge).code(&self.keys, challenge.key)?;
+        code::digest(&self.keys, challenge.key, &flow.handle, code.expose())
+    }
+}
+
+/// Notes in `flow` whom it concerns, and says whether a code is sent at all. Where nobody could pass, a decoy is owed: the same
+/// rows and the same work, and no mail.
+fn concern(flow: &mut Flow, owner: Option<&Owner>, strangers: Strangers) -> MessageKind {
+    let owner_id = owner.map(|owner| owner.identity.id);
+    let is_proven = owner.is_some_and(|owner| owner.address.verified_at.is_some());
+    let (identity, can_pass) = match flow.purpose {
+        Purpose::SignIn => (owner_id, owner_id.is_some()),
+        Purpose::SignInOrUp => (owner_id, true),
+        // An address that is owned but was never proved may be signed up for: whoever reads it is its owner.
+        Purpose::SignUp => (owner_id.filter(|_| !is_proven), !is_proven),
+        Purpose::VerifyAddress => {
+            let identity = flow.identity.or(owner_id);
+            (identity, owner_id.is_some() && owner_id == identity)
+        }
+        Purpose::ChangeAddress => (flow.identity, owner_id.is_none() || owner_id == flow.identity),
+    };
+    flow.identity = identity;
+    match strangers {
+        _ if can_pass => MessageKind::Code,
+        Strangers::Told if owner.is_none() => MessageKind::NoAccount,
+        Strangers::Told | Strangers::Silent => MessageKind::Decoy,
+    }
+}
+
+/// Whether a code can be compared in `flow`, or why not.
+pub(crate) fn standing(flow: &Flow, now: Timestamp) -> Result<(), Refusal> {
+    if flow.state == FlowState::Passed {
+        return Err(Refusal::FlowPassed);
+    }
+    if now >= flow.expires_at {
+        return Err(Refusal::FlowExpired);
+    }
+    let Some(challenge) = &flow.challenge else {
+        return Err(Refusal::FlowNotFound);
+    };
+    if challenge.attempts >= challenge.max_attempts {
+        return Err(Refusal::AttemptsExhausted);
+    }
+    if now >= challenge.expires_at {
+        return Err(Refusal::CodeExpired);
+    }
+    Ok(())
+}
+
+/// Whether something may be asked in `flow`, for the first time or again, or why not.
+pub(crate) fn askable(flow: &Flow, now: Timestamp) -> Result<(), Refusal> {
+    match standing(flow, now) {
+        Ok(()) | Err(Refusal::CodeExpired) => Ok(()),
+        Err(Refusal::FlowNotFound) if flow.challenge.is_none() => Ok(()),
+        Err(refusal) => Err(refusal),
+    }
+}
