@@ -105,7 +105,8 @@ impl Asking {
         if is_repeat {
             return Decision { outcome: StartOutcome::Repeated(Box::new(flow)), writes: Vec::new() };
         }
-        let ends_soon = challenge.expires_at < self.now.plus(RENEWAL);
+        // Where the flow ends with the code, a new one would live no longer: the one that is out stays good.
+        let ends_soon = challenge.expires_at < self.now.plus(RENEWAL) && challenge.expires_at < self.code_end(&flow);
         let epoch = if self.mode == ResendMode::NewCode || ends_soon { Epoch::Next } else { Epoch::Same };
         let question = Question { address: &challenge.address, format: challenge.format };
         self.send(flow, &question, challenge.max_attempts, epoch, owner, send_log)
@@ -190,7 +191,6 @@ impl Asking {
         previous: Option<&Challenge>,
         kind: MessageKind,
     ) -> Option<Challenge> {
-        let code_ends_at = self.now.plus(self.code_life);
         let mut challenge = Challenge {
             address: question.address.clone(),
             epoch: previous.map_or(1, |previous| previous.epoch.saturating_add(1)),
@@ -198,10 +198,7 @@ impl Asking {
             attempts: previous.map_or(0, |previous| previous.attempts),
             max_attempts,
             sent_at: self.now,
-            expires_at: match self.flow_end {
-                FlowEnd::Fixed => code_ends_at.min(flow.expires_at),
-                FlowEnd::WithCode => code_ends_at,
-            },
+            expires_at: self.code_end(flow),
             format: question.format,
             key: self.keys.newest(),
             code_digest: None,
@@ -209,6 +206,15 @@ impl Asking {
         };
         challenge.code_digest = Some(self.digest(flow, &challenge, kind)?);
         Some(challenge)
+    }
+
+    /// When a code's life ends that is made now in `flow`.
+    fn code_end(&self, flow: &Flow) -> Timestamp {
+        let code_ends_at = self.now.plus(self.code_life);
+        match self.flow_end {
+            FlowEnd::Fixed => code_ends_at.min(flow.expires_at),
+            FlowEnd::WithCode => code_ends_at,
+        }
     }
 
     /// What is stored for the code of `challenge`, if a message of `kind` carries it; `None` once its key is gone.

@@ -99,7 +99,7 @@ pub struct NewChallenge {
 }
 
 /// One submission of a code. Never stored; counted.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Attempt<'a> {
     /// The flows it may belong to.
     pub handles: &'a [Handle],
@@ -107,6 +107,13 @@ pub struct Attempt<'a> {
     pub code: &'a str,
     /// The session to open on success, if any.
     pub session: Option<SessionTerms>,
+}
+
+impl fmt::Debug for Attempt<'_> {
+    /// Without what was typed.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Attempt").field("handles", &self.handles).finish_non_exhaustive()
+    }
 }
 
 /// What a start or resend tells a surface: the same whether or not anybody owns the address.

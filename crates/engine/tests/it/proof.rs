@@ -108,6 +108,7 @@ fn the_first_proof_ends_what_was_there_before_it() {
             names(&decision.writes),
             [
                 "EndSessions",
+                "DropTickets",
                 "DropFlows",
                 "DropUnprovenAddresses",
                 "ProveAddress",
