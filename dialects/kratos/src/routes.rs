@@ -1,0 +1,164 @@
+//! Which path is whose, what unknown paths and wrong verbs get, and the headers that every answer has.
+//!
+//! The routes are mounted as they are and, where the public URL has a path, below it as well: a proxy in front may strip it or not.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{OriginalUri, Request, State};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::routing::any;
+use http::header::{ALLOW, CACHE_CONTROL, VARY};
+use http::{HeaderValue, Method, StatusCode, Uri};
+use web::{Failure, respond};
+
+use crate::config::BaseUrl;
+use crate::error::Status;
+use crate::{Shared, csrf, error_page, meta, redirect};
+
+/// Nobody keeps a copy, said in every way that proxies know.
+const PRIVATE: HeaderValue = HeaderValue::from_static("private, no-cache, no-store, must-revalidate");
+
+/// Answers on the public listener may depend on who asks.
+const VARIES: HeaderValue = HeaderValue::from_static("Cookie");
+
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+
+/// What is ours on the public listener, besides the path of the public URL.
+const PUBLIC: [&str; 6] = ["/self-service", "/sessions", "/schemas", "/health", "/version", "/admin"];
+
+/// What is ours on the operator's listener, besides the path of its URL.
+const ADMINISTRATION: [&str; 7] =
+    ["/admin", "/identities", "/health", "/version", "/self-service", "/sessions", "/schemas"];
+
+/// The public routes, and the prefixes they are found under.
+pub(crate) fn public(shared: &Arc<Shared>) -> (Vec<String>, Router) {
+    let moved = any(to_administration);
+    let routes = Router::new()
+        .merge(meta::health())
+        .merge(meta::schemas())
+        .merge(error_page::routes(shared))
+        .route("/version", any(|| async { failure(Failure::NotFound) }))
+        .route("/admin", moved.clone())
+        .route("/admin/{*path}", moved)
+        .fallback(unknown)
+        .method_not_allowed_fallback(|| async { failure(Failure::WrongVerb) });
+    mounted(routes, &PUBLIC, Some(&shared.config.public), shared, finish_public)
+}
+
+/// The operator's routes, and the prefixes they are found under.
+pub(crate) fn administration(shared: &Arc<Shared>) -> (Vec<String>, Router) {
+    let moved = any(to_public);
+    let routes = Router::new()
+        .merge(meta::health())
+        .merge(meta::version())
+        .nest("/admin", meta::health().merge(meta::version()))
+        .route("/self-service/{*path}", moved.clone())
+        .route("/sessions", moved.clone())
+        .route("/sessions/{*path}", moved.clone())
+        .route("/schemas", moved.clone())
+        .route("/schemas/{*path}", moved)
+        .fallback(|| async { failure(Failure::NotFound) })
+        .method_not_allowed_fallback(|| async { failure(Failure::WrongVerb) });
+    mounted(routes, &ADMINISTRATION, shared.config.admin.as_ref(), shared, finish)
+}
+
+fn mounted<F, R>(
+    routes: Router<Arc<Shared>>,
+    prefixes: &[&str],
+    base: Option<&BaseUrl>,
+    shared: &Arc<Shared>,
+    finish: F,
+) -> (Vec<String>, Router)
+where
+    F: Fn(Request, Next) -> R + Clone + Send + Sync + 'static,
+    R: Future<Output = Response> + Send + 'static,
+{
+    let mut prefixes: Vec<_> = prefixes.iter().map(|prefix| (*prefix).to_owned()).collect();
+    let mut router = Router::new().merge(routes.clone());
+    if let Some(path) = base.map(|base| base.path.as_str()).filter(|path| !path.is_empty()) {
+        prefixes.push(path.to_owned());
+        router = router.nest(path, routes);
+    }
+    (prefixes, router.layer(middleware::from_fn(finish)).with_state(Arc::clone(shared)))
+}
+
+/// What an unknown path gets: nothing, and a cookie, as every page that a browser may open; or a refusal where it was sent a form.
+async fn unknown(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let csrf = csrf::Csrf::sent_or_new(&shared, request.headers());
+    let mut response = if request.method().is_safe() {
+        failure(Failure::NotFound)
+    } else {
+        csrf::refusal(&shared.config, request.headers())
+    };
+    csrf.put(&shared.config, &mut response);
+    response
+}
+
+/// What the operator's listener has and the public one has not is over there, if it is said where.
+async fn to_administration(State(shared): State<Arc<Shared>>, method: Method, uri: Uri) -> Response {
+    elsewhere(shared.config.admin.as_ref(), &method, &uri)
+}
+
+/// The other way round.
+async fn to_public(State(shared): State<Arc<Shared>>, method: Method, uri: Uri) -> Response {
+    elsewhere(Some(&shared.config.public), &method, &uri)
+}
+
+fn elsewhere(base: Option<&BaseUrl>, method: &Method, uri: &Uri) -> Response {
+    let target = uri.path_and_query().map_or("/", |target| target.as_str());
+    match base {
+        Some(base) => redirect::over_there(method.is_safe(), &format!("{}{target}", base.text)),
+        None => failure(Failure::NotFound),
+    }
+}
+
+/// What happens outside of the handlers, in the surface's shape: text where no route was found, else an error.
+pub(crate) fn failure(failure: Failure) -> Response {
+    match failure {
+        Failure::NotFound => respond::bytes(StatusCode::NOT_FOUND, TEXT, "There is nothing at this path\n"),
+        Failure::WrongVerb => {
+            respond::bytes(StatusCode::METHOD_NOT_ALLOWED, TEXT, "This path does not have this verb\n")
+        }
+        Failure::Panicked | Failure::TimedOut | Failure::BodyTooLarge | Failure::Unavailable => {
+            Status::of_failure(failure).into_response()
+        }
+    }
+}
+
+/// The same where the router's layers are not passed.
+pub(crate) fn failure_of_the_frame(failure: Failure) -> Response {
+    finished(self::failure(failure), true)
+}
+
+async fn finish_public(request: Request, next: Next) -> Response {
+    let path = request.extensions().get::<OriginalUri>().map_or(request.uri(), |OriginalUri(uri)| uri).path();
+    let is_same_for_all = path.contains("/health/") || path.ends_with("/version");
+    finished(next.run(request).await, !is_same_for_all)
+}
+
+async fn finish(request: Request, next: Next) -> Response {
+    finished(next.run(request).await, false)
+}
+
+/// Puts the headers on that every answer has.
+fn finished(mut response: Response, varies: bool) -> Response {
+    let is_wrong_verb = response.status() == StatusCode::METHOD_NOT_ALLOWED;
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, PRIVATE);
+    if varies {
+        headers.append(VARY, VARIES);
+    }
+    if let Some(verbs) = headers.remove(ALLOW).filter(|_| is_wrong_verb) {
+        headers.insert(ALLOW, in_order(verbs));
+    }
+    response
+}
+
+/// `POST,GET,HEAD` as `GET, HEAD, POST`.
+fn in_order(verbs: HeaderValue) -> HeaderValue {
+    let mut names: Vec<_> = verbs.to_str().unwrap_or_default().split(',').map(str::trim).collect();
+    names.sort_unstable();
+    HeaderValue::try_from(names.join(", ")).unwrap_or(verbs)
+}
