@@ -6,6 +6,8 @@ mod config;
 mod csrf;
 mod error;
 mod error_page;
+mod flow;
+mod memo;
 mod meta;
 mod negotiation;
 mod redirect;
@@ -13,6 +15,8 @@ mod request;
 mod return_to;
 mod routes;
 mod schema;
+mod ui;
+mod verification;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,7 +24,7 @@ use std::sync::Arc;
 use axum::Router;
 use engine::{Context, Engine, Project};
 use serde::Deserialize;
-use web::{Administration, App, Client, ConfigError, Dialect, Surface};
+use web::{Administration, App, Client, ConfigError, ConfigFile, Dialect, Surface};
 
 use config::Config;
 
@@ -55,6 +59,21 @@ impl Dialect for Kratos {
         NAME
     }
 
+    fn config_file(&self) -> Option<ConfigFile> {
+        Some(ConfigFile {
+            key: "config",
+            flag: "kratos-config",
+            about: "Serve what this kratos.yml says, and answer unknown paths as Kratos does",
+        })
+    }
+
+    fn sender(&self, section: &toml::Table) -> Result<Option<String>, ConfigError> {
+        let Section { config } = ConfigError::section(NAME, section.clone())?;
+        // Where the server is has nothing to do with who writes.
+        let config = config.map(|path| Config::from_file(&path, "http://localhost")).transpose()?;
+        Ok(config.and_then(|config| config.sender))
+    }
+
     fn mount(&self, app: App, section: toml::Table) -> Result<Surface, ConfigError> {
         let Section { config } = ConfigError::section(NAME, section)?;
         let config = match config {
@@ -63,6 +82,12 @@ impl Dialect for Kratos {
             // Nobody asked for it: its administration has no guard but the network, and its flows no pages.
             None => return Ok(unmounted()),
         };
+        if config.sender.is_some() && !app.development {
+            tracing::warn!(
+                dialect = NAME,
+                "courier.smtp.from_address has no meaning here: mail.from says who mails are from"
+            );
+        }
         for warning in &config.warnings {
             tracing::warn!(dialect = NAME, "{warning}");
         }

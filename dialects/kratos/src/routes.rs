@@ -15,7 +15,7 @@ use web::{Failure, respond};
 
 use crate::config::BaseUrl;
 use crate::error::Status;
-use crate::{Shared, csrf, error_page, meta, redirect};
+use crate::{Shared, csrf, error_page, meta, redirect, verification};
 
 /// Nobody keeps a copy, said in every way that proxies know.
 const PRIVATE: HeaderValue = HeaderValue::from_static("private, no-cache, no-store, must-revalidate");
@@ -39,6 +39,7 @@ pub(crate) fn public(shared: &Arc<Shared>) -> (Vec<String>, Router) {
         .merge(meta::health())
         .merge(meta::schemas())
         .merge(error_page::routes(shared))
+        .merge(verification::routes(shared))
         .route("/version", any(|| async { failure(Failure::NotFound) }))
         .route("/admin", moved.clone())
         .route("/admin/{*path}", moved)
