@@ -131,7 +131,7 @@ mod tests {
         let written = |life| set("name", "value", life, &scope()).unwrap().to_str().unwrap().to_owned();
         assert_eq!(written(Life::Browser), "name=value; Path=/; HttpOnly; Secure; SameSite=Lax");
         assert_eq!(
-            written(Life::For(Duration::from_secs(60))),
+            written(Life::For(Duration::from_mins(1))),
             "name=value; Path=/; Max-Age=60; HttpOnly; Secure; SameSite=Lax"
         );
         let now = Timestamp::from_millis(1_000_000);

@@ -13,4 +13,4 @@ pub mod respond;
 
 pub use body::{Accepts, BodyError, Position, Received, Text};
 pub use client::{Client, Peer, RequestOrigin, TrustedProxies};
-pub use dialect::{Administration, App, ConfigError, Dialect, Failure, Surface};
+pub use dialect::{Administration, App, ConfigError, ConfigFile, Dialect, Failure, Surface};
