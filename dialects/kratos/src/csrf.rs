@@ -15,7 +15,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::header::{COOKIE, SET_COOKIE};
 use http::{HeaderMap, HeaderName, Method};
-use web::Failure;
 use web::cookie::{self, Life};
 use web::csrf::CsrfSecret;
 
@@ -163,7 +162,7 @@ pub(crate) fn check_native(headers: &HeaderMap) -> Result<(), FromBrowser> {
 /// Wraps a route that a browser opens: the handler finds a [`Csrf`] among the request's extensions, the cookie is set where it was
 /// missing, and a verb that the route does not have is refused as a forgery if it could change something.
 pub(crate) fn protected(shared: &Arc<Shared>, route: MethodRouter<Arc<Shared>>) -> MethodRouter<Arc<Shared>> {
-    route.fallback(forged).layer(middleware::from_fn_with_state(Arc::clone(shared), ensure))
+    routes::otherwise(forged).merge(route).layer(middleware::from_fn_with_state(Arc::clone(shared), ensure))
 }
 
 /// Gives the handler the browser's cookie, and the browser a cookie.
@@ -177,7 +176,7 @@ async fn ensure(State(shared): State<Arc<Shared>>, mut request: Request, next: N
 
 /// What a verb gets that a route of browsers does not have.
 async fn forged(State(shared): State<Arc<Shared>>, method: Method, headers: HeaderMap) -> Response {
-    if method.is_safe() { routes::failure(Failure::WrongVerb) } else { refusal(&shared.config, &headers) }
+    if method.is_safe() { routes::wrong_verb("GET, HEAD") } else { refusal(&shared.config, &headers) }
 }
 
 /// What a form gets where none is taken: the check of its token comes first, and no token is good there.

@@ -42,7 +42,7 @@ impl Status {
     }
 
     /// An error without an id and without a reason.
-    fn bare(http: StatusCode) -> Self {
+    pub(crate) fn bare(http: StatusCode) -> Self {
         let message = message_of(http).into();
         Self { http, id: "", message, reason: None, details: Map::new(), beside: Map::new() }
     }
@@ -131,6 +131,11 @@ impl Status {
         Self::new(StatusCode::GONE, "The flow has expired, begin a new one")
     }
 
+    /// `self_service_flow_expired` without a flow in its place: what a read of an expired login or registration gets.
+    pub(crate) fn flow_expired_on_read() -> Self {
+        Self::flow_gone().with_id("self_service_flow_expired")
+    }
+
     /// `self_service_flow_replaced`: `flow` takes its place.
     pub(crate) fn flow_replaced(flow: Uuid) -> Self {
         Self::new(StatusCode::GONE, "The flow cannot be used any more, go on with the new one")
@@ -196,7 +201,7 @@ impl Status {
 
     fn of_refusal(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::FlowNotFound => Self::no_such_thing(),
+            Refusal::FlowNotFound | Refusal::IdentityNotFound => Self::no_such_thing(),
             Refusal::FlowExpired | Refusal::FlowPassed => Self::flow_gone(),
             Refusal::CodeMismatch { left: _ } | Refusal::CodeExpired => {
                 Self::bad_request("The code is wrong or is not valid any more")
@@ -205,7 +210,6 @@ impl Status {
             Refusal::AddressMalformed => Self::bad_request("The address is not a valid e-mail address"),
             Refusal::AddressTaken => Self::conflict("Another identity has this address"),
             Refusal::IdentityChanged => Self::conflict("The identity was changed by somebody else in the meantime"),
-            Refusal::IdentityNotFound => Self::no_such_thing(),
             Refusal::IdentityInactive => Self::unauthorized("The identity is not active"),
             Refusal::SessionEnded
             | Refusal::TokenInvalid

@@ -15,23 +15,27 @@ use web::respond;
 
 use crate::Shared;
 use crate::error::Status;
+use crate::routes::only;
 use crate::schema::Schema;
+
+/// The verbs of all that is read.
+const READ: &str = "GET, HEAD";
 
 const TOTAL: HeaderName = HeaderName::from_static("x-total-count");
 
 /// The health of the server, on both listeners.
 pub(crate) fn health() -> Router<Arc<Shared>> {
-    Router::new().route("/health/alive", get(alive)).route("/health/ready", get(ready))
+    Router::new().route("/health/alive", only(READ, get(alive))).route("/health/ready", only(READ, get(ready)))
 }
 
 /// The version, for operators.
 pub(crate) fn version() -> Router<Arc<Shared>> {
-    Router::new().route("/version", get(tell_version))
+    Router::new().route("/version", only(READ, get(tell_version)))
 }
 
 /// The schemas, for everybody.
 pub(crate) fn schemas() -> Router<Arc<Shared>> {
-    Router::new().route("/schemas", get(list_schemas)).route("/schemas/{id}", get(one_schema))
+    Router::new().route("/schemas", only(READ, get(list_schemas))).route("/schemas/{id}", only(READ, get(one_schema)))
 }
 
 async fn alive() -> Response {

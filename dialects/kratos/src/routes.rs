@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{OriginalUri, Request, State};
+use axum::handler::Handler;
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::routing::any;
+use axum::routing::{MethodRouter, any};
 use http::header::{ALLOW, CACHE_CONTROL, VARY};
 use http::{HeaderValue, Method, StatusCode, Uri};
 use web::{Failure, respond};
@@ -24,6 +25,24 @@ const PRIVATE: HeaderValue = HeaderValue::from_static("private, no-cache, no-sto
 const VARIES: HeaderValue = HeaderValue::from_static("Cookie");
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+
+/// A route with `verbs`, as the answer to any other lists them.
+pub(crate) fn only(verbs: &'static str, route: MethodRouter<Arc<Shared>>) -> MethodRouter<Arc<Shared>> {
+    otherwise(move || async move { wrong_verb(verbs) }).merge(route)
+}
+
+/// A route that gives verbs it does not have to `handler`, which names those that it has.
+pub(crate) fn otherwise<H: Handler<T, Arc<Shared>>, T: 'static>(handler: H) -> MethodRouter<Arc<Shared>> {
+    // Not `fallback`, behind which the router would put a list of its own.
+    any(handler)
+}
+
+/// 405 on a path that has `verbs`.
+pub(crate) fn wrong_verb(verbs: &'static str) -> Response {
+    let mut response = failure(Failure::WrongVerb);
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(verbs));
+    response
+}
 
 /// What is ours on the public listener, besides the path of the public URL.
 const PUBLIC: [&str; 6] = ["/self-service", "/sessions", "/schemas", "/health", "/version", "/admin"];
@@ -77,12 +96,12 @@ where
     R: Future<Output = Response> + Send + 'static,
 {
     let mut prefixes: Vec<_> = prefixes.iter().map(|prefix| (*prefix).to_owned()).collect();
-    let mut router = Router::new().merge(routes.clone());
+    let mut all = routes.clone();
     if let Some(path) = base.map(|base| base.path.as_str()).filter(|path| !path.is_empty()) {
         prefixes.push(path.to_owned());
-        router = router.nest(path, routes);
+        all = all.nest(path, routes);
     }
-    (prefixes, router.layer(middleware::from_fn(finish)).with_state(Arc::clone(shared)))
+    (prefixes, all.layer(middleware::from_fn(finish)).with_state(Arc::clone(shared)))
 }
 
 /// What an unknown path gets: nothing, and a cookie, as every page that a browser may open; or a refusal where it was sent a form.
@@ -145,21 +164,10 @@ async fn finish(request: Request, next: Next) -> Response {
 
 /// Puts the headers on that every answer has.
 fn finished(mut response: Response, varies: bool) -> Response {
-    let is_wrong_verb = response.status() == StatusCode::METHOD_NOT_ALLOWED;
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, PRIVATE);
     if varies {
         headers.append(VARY, VARIES);
     }
-    if let Some(verbs) = headers.remove(ALLOW).filter(|_| is_wrong_verb) {
-        headers.insert(ALLOW, in_order(verbs));
-    }
     response
-}
-
-/// `POST,GET,HEAD` as `GET, HEAD, POST`.
-fn in_order(verbs: HeaderValue) -> HeaderValue {
-    let mut names: Vec<_> = verbs.to_str().unwrap_or_default().split(',').map(str::trim).collect();
-    names.sort_unstable();
-    HeaderValue::try_from(names.join(", ")).unwrap_or(verbs)
 }
