@@ -65,6 +65,15 @@ pub(crate) struct FlowConfig {
     pub(crate) notifies_unknown: bool,
 }
 
+/// In how many steps somebody registers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RegistrationStyle {
+    /// Who it will be first, then how he signs in.
+    ProfileFirst,
+    /// Both at once.
+    Unified,
+}
+
 /// `selfservice.methods.code`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CodeConfig {
@@ -114,6 +123,12 @@ pub(crate) struct Config {
     pub(crate) login: FlowConfig,
     /// `selfservice.flows.registration`.
     pub(crate) registration: FlowConfig,
+    /// `selfservice.flows.registration.style`.
+    pub(crate) registration_style: RegistrationStyle,
+    /// Whether whoever has registered is signed in: the hook `session`.
+    pub(crate) registration_signs_in: bool,
+    /// Whether whoever has registered is shown the verification of his other addresses: the hook `show_verification_ui`.
+    pub(crate) registration_shows_verification: bool,
     /// `selfservice.flows.logout.after.default_browser_return_url`.
     pub(crate) logout_return_url: Option<String>,
     /// `selfservice.methods.code`.

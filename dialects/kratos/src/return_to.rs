@@ -4,6 +4,7 @@
 //! the parts that were compared.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use crate::config::Config;
 use crate::error::Status;
@@ -49,7 +50,8 @@ fn allowed(config: &Config, return_to: &str) -> Result<String, Objection> {
     let default = default.as_ref();
     let scheme = given.scheme.or(default.and_then(|url| url.scheme)).ok_or(Objection::Forbidden)?;
     let host = given.host.or(default.and_then(|url| url.host)).ok_or(Objection::Forbidden)?;
-    let path = if given.rest.starts_with('/') { given.rest.to_owned() } else { format!("/{}", given.rest) };
+    let is_whole = given.rest.is_empty() || given.rest.starts_with(['/', '?', '#']);
+    let path = if is_whole { given.rest.to_owned() } else { format!("/{}", given.rest) };
     let compared = plain_path(&path);
     let own = format!("{}/self-service", config.public.text);
     let list = config.allowed_return_urls.iter().map(String::as_str).chain([own.as_str()]);
@@ -61,8 +63,7 @@ fn allowed(config: &Config, return_to: &str) -> Result<String, Objection> {
     if !is_allowed {
         return Err(Objection::Forbidden);
     }
-    let path = if given.rest.is_empty() { "" } else { &path };
-    Ok(format!("{scheme}://{host}{}", encoded(path)))
+    Ok(format!("{scheme}://{host}{}", encoded(&path)))
 }
 
 /// Whether `entry` of the list, a host or `*.` and a domain of at least two labels, stands for `host`.
@@ -129,7 +130,8 @@ fn encoded(path: &str) -> Cow<'_, str> {
         if is_plain(byte) {
             text.push(byte.into());
         } else {
-            text.push_str(&format!("%{byte:02X}"));
+            // Writing to a string cannot fail.
+            let _ = write!(text, "%{byte:02X}");
         }
     }
     text.into()
@@ -140,11 +142,15 @@ mod tests {
     use super::*;
     use crate::config::testing;
 
+    const FILE: &str = r#"
+selfservice:
+  default_browser_return_url: https://ui.test/
+  allowed_return_urls: ["https://ui.test", "https://app.test/inside", "https://*.wild.test", "https://*.org", "demo://done"]
+  flows: {error: {ui_url: /error}, login: {ui_url: /login}, registration: {ui_url: /registration}}
+"#;
+
     fn config() -> Config {
-        testing::read(
-            "selfservice:\n  default_browser_return_url: https://ui.test/\n  \
-             allowed_return_urls: [\"https://ui.test\", \"https://app.test/inside\", \"https://*.wild.test\", \"https://*.org\", \"demo://done\"]\n",
-        )
+        testing::read(FILE)
     }
 
     fn place(return_to: &str) -> Result<String, Objection> {

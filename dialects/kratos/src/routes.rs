@@ -16,7 +16,7 @@ use web::{Failure, respond};
 
 use crate::config::BaseUrl;
 use crate::error::Status;
-use crate::{Shared, csrf, error_page, meta, redirect, verification};
+use crate::{Shared, csrf, error_page, login, logout, meta, redirect, registration, session, verification};
 
 /// Nobody keeps a copy, said in every way that proxies know.
 const PRIVATE: HeaderValue = HeaderValue::from_static("private, no-cache, no-store, must-revalidate");
@@ -59,6 +59,10 @@ pub(crate) fn public(shared: &Arc<Shared>) -> (Vec<String>, Router) {
         .merge(meta::schemas())
         .merge(error_page::routes(shared))
         .merge(verification::routes(shared))
+        .merge(login::routes(shared))
+        .merge(registration::routes(shared))
+        .merge(logout::routes(shared))
+        .merge(session::routes())
         .route("/version", any(|| async { failure(Failure::NotFound) }))
         .route("/admin", moved.clone())
         .route("/admin/{*path}", moved)

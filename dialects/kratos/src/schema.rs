@@ -50,9 +50,12 @@ pub(crate) struct Schema {
     pub(crate) text: Arc<str>,
     /// The leaves below `traits`, in the order in which they are written.
     pub(crate) traits: Arc<[Trait]>,
+    /// Whether `traits` takes no member that it does not name.
+    pub(crate) is_closed: bool,
 }
 
 /// One leaf below `traits`.
+#[expect(clippy::struct_excessive_bools, reason = "each is a keyword of the schema of its own")]
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Trait {
     /// The names on the way to it, as in `["name", "first"]`.
@@ -102,7 +105,8 @@ impl Schema {
         let mut traits = Vec::new();
         let below = root.at(&["properties", "traits"]).ok_or("the schema has no properties.traits")?;
         gather(below, &mut Vec::new(), false, &mut traits);
-        Ok(Self { id: id.to_owned(), text: text.trim().into(), traits: traits.into() })
+        let is_closed = below.get("additionalProperties").is_some_and(Node::is_false);
+        Ok(Self { id: id.to_owned(), text: text.trim().into(), traits: traits.into(), is_closed })
     }
 
     /// How it is named in a URL.

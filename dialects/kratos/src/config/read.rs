@@ -8,7 +8,7 @@ use serde_json::Value;
 use web::cookie::{SameSite, Scope};
 
 use super::document::Document;
-use super::{BaseUrl, CodeConfig, Config, FlowConfig, Profile, SessionConfig, csrf_cookie, known};
+use super::{BaseUrl, CodeConfig, Config, FlowConfig, Profile, RegistrationStyle, SessionConfig, csrf_cookie, known};
 use crate::schema::Schema;
 
 /// An hour: the life of flows and codes unless the file says otherwise.
@@ -32,6 +32,8 @@ pub(super) fn config(text: &str, folder: &Path, origin: &str) -> Result<Config, 
     let admin = admin.map(|url| BaseUrl::parse(&url)).transpose();
     let cookies = cookie_scope(document, "cookies", None, &public)?;
     let (schemas, default_schema) = schemas(document, folder)?;
+    let hooks = registration_hooks(document, &mut warnings)?;
+    let has_hook = |hooks: &[String], name: &str| hooks.iter().any(|hook| hook == name);
     let mut config = Config {
         profile: profile(document, &mut warnings)?,
         csrf_cookie: csrf_cookie(&base_url),
@@ -44,6 +46,9 @@ pub(super) fn config(text: &str, folder: &Path, origin: &str) -> Result<Config, 
         verification: flow(document, "verification", !has_file, has_file)?,
         login: flow(document, "login", true, has_file)?,
         registration: flow(document, "registration", true, has_file)?,
+        registration_style: registration_style(document)?,
+        registration_signs_in: has_hook(&hooks, "session"),
+        registration_shows_verification: has_hook(&hooks, "show_verification_ui"),
         logout_return_url: document.text("selfservice.flows.logout.after.default_browser_return_url")?,
         code: code(document, !has_file, &mut warnings)?,
         session: session(document, &cookies, &public)?,
@@ -97,6 +102,38 @@ fn flow(document: &mut Document, name: &str, enabled: bool, has_file: bool) -> R
         after_return_url: document.text(&key("after.default_browser_return_url"))?,
         notifies_unknown: document.truth(&key("notify_unknown_recipients"))?.unwrap_or(false),
     })
+}
+
+/// `selfservice.flows.registration.style`.
+fn registration_style(document: &mut Document) -> Result<RegistrationStyle, String> {
+    let key = "selfservice.flows.registration.style";
+    match document.text(key)?.as_deref() {
+        None | Some("profile_first") => Ok(RegistrationStyle::ProfileFirst),
+        Some("unified") => Ok(RegistrationStyle::Unified),
+        Some(_) => Err(format!("{key} must be profile_first or unified")),
+    }
+}
+
+/// The hooks that run after a registration.
+const REGISTRATION_HOOKS: [&str; 2] = ["session", "show_verification_ui"];
+
+/// The names of the hooks after a registration by code, of those there are here; of the others the operator is told.
+fn registration_hooks(document: &mut Document, warnings: &mut Vec<String>) -> Result<Vec<String>, String> {
+    let mut names = Vec::new();
+    for key in ["selfservice.flows.registration.after.code.hooks", "selfservice.flows.registration.after.hooks"] {
+        let Some(listed) = document.take(key) else { continue };
+        let listed = listed.as_array().ok_or_else(|| format!("{key} must be a list"))?;
+        for entry in listed {
+            let name = entry.get("hook").and_then(Value::as_str);
+            let name = name.ok_or_else(|| format!("{key}: every entry must have a hook, which is text"))?;
+            if REGISTRATION_HOOKS.contains(&name) {
+                names.push(name.to_owned());
+            } else {
+                warnings.push(format!("{key}: the hook {name} is not supported and does not run"));
+            }
+        }
+    }
+    Ok(names)
 }
 
 /// `selfservice.methods.code`.
