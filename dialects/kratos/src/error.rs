@@ -71,6 +71,11 @@ impl Status {
         Self::new(StatusCode::BAD_REQUEST, reason)
     }
 
+    /// 400 in its short form: the body cannot be read, and `message` says why.
+    pub(crate) fn unreadable(message: impl Into<Cow<'static, str>>) -> Self {
+        Self { message: message.into(), ..Self::bare(StatusCode::BAD_REQUEST) }
+    }
+
     /// 404 in its short form: nothing has this id.
     pub(crate) fn no_such_thing() -> Self {
         Self::bare(StatusCode::NOT_FOUND).with_message("There is no such resource")

@@ -1,20 +1,31 @@
 //! The Ory Kratos surface: self-service flows by one-time codes, sessions and identities as Kratos's clients call them. See the README
 //! beside this crate for routes, configuration and deviations.
 
+mod admin;
 mod body;
 mod config;
 mod csrf;
+mod entry;
 mod error;
 mod error_page;
 mod flow;
+mod identity;
+mod login;
+mod logout;
 mod memo;
 mod meta;
 mod negotiation;
+mod page;
 mod redirect;
+mod registration;
 mod request;
 mod return_to;
 mod routes;
 mod schema;
+mod session;
+mod signed_in;
+mod token;
+mod traits;
 mod ui;
 mod verification;
 

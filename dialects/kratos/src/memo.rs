@@ -103,12 +103,6 @@ impl<F> Memo<F> {
         self.guesses = moment.guesses;
     }
 
-    /// Says one thing, about `node` or the whole, in the place of all that was said before.
-    pub(crate) fn only(&mut self, node: Option<&str>, message: impl Into<Message>, moment: Moment) {
-        self.notes = vec![Note { message: message.into(), node: node.map(str::to_owned), moment }];
-        self.guesses = moment.guesses;
-    }
-
     /// Says nothing any more.
     pub(crate) fn hush(&mut self, moment: Moment) {
         self.notes.clear();
@@ -132,6 +126,20 @@ impl<F> Memo<F> {
     /// Forgets what was said about `node`: another takes its place.
     pub(crate) fn clear(&mut self, node: &str) {
         self.notes.retain(|note| note.node.as_deref() != Some(node));
+    }
+
+    /// Whether there was a wrong code since something was said last.
+    pub(crate) const fn is_missed(&self, moment: Moment) -> bool {
+        !moment.passed && moment.guesses > self.guesses
+    }
+
+    /// What is to be said at `moment` where only the last thing counts, and about which nodes: `wrong`, if there was a wrong code since.
+    pub(crate) fn last(&self, moment: Moment, wrong: Phrase) -> Vec<(Option<&str>, Message)> {
+        if self.is_missed(moment) {
+            return vec![(None, wrong.into())];
+        }
+        let kept = self.notes.iter().filter(|note| note.moment.passed == moment.passed);
+        kept.map(|note| (note.node.as_deref(), note.message.clone())).collect()
     }
 
     /// What is to be said at `moment`, and about which nodes. Wrong codes are counted by the engine and by nothing else: that there

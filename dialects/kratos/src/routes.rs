@@ -16,7 +16,7 @@ use web::{Failure, respond};
 
 use crate::config::BaseUrl;
 use crate::error::Status;
-use crate::{Shared, csrf, error_page, login, logout, meta, redirect, registration, session, verification};
+use crate::{Shared, admin, csrf, error_page, login, logout, meta, redirect, registration, session, verification};
 
 /// Nobody keeps a copy, said in every way that proxies know.
 const PRIVATE: HeaderValue = HeaderValue::from_static("private, no-cache, no-store, must-revalidate");
@@ -77,7 +77,8 @@ pub(crate) fn administration(shared: &Arc<Shared>) -> (Vec<String>, Router) {
     let routes = Router::new()
         .merge(meta::health())
         .merge(meta::version())
-        .nest("/admin", meta::health().merge(meta::version()))
+        .merge(admin::routes())
+        .nest("/admin", meta::health().merge(meta::version()).merge(admin::routes()))
         .route("/self-service/{*path}", moved.clone())
         .route("/sessions", moved.clone())
         .route("/sessions/{*path}", moved.clone())

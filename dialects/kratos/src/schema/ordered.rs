@@ -51,6 +51,11 @@ impl Node {
     pub(super) fn is_true(&self) -> bool {
         matches!(self, Self::Truth(true))
     }
+
+    /// Whether it is `false`.
+    pub(super) fn is_false(&self) -> bool {
+        matches!(self, Self::Truth(false))
+    }
 }
 
 impl<'de> Deserialize<'de> for Node {
