@@ -21,6 +21,7 @@ use crate::Shared;
 use crate::error::Status;
 use crate::identity::{self, Audience, IdentityBody, Kept};
 use crate::request::Asked;
+use crate::routes::only;
 use crate::schema::Schema;
 use crate::traits;
 
@@ -29,8 +30,9 @@ use wire::{CreateIdentityBody, UpdateIdentityBody};
 
 /// The routes of identities, below `/admin` and without it.
 pub(crate) fn routes() -> Router<Arc<Shared>> {
-    let one = get(read).put(update).patch(patch::patch).delete(erase);
-    Router::new().route("/identities", get(list::list).post(create)).route("/identities/{id}", one)
+    let all = only("GET, HEAD, POST", get(list::list).post(create));
+    let one = only("DELETE, GET, HEAD, PATCH, PUT", get(read).put(update).patch(patch::patch).delete(erase));
+    Router::new().route("/identities", all).route("/identities/{id}", one)
 }
 
 /// What operators are told of somebody, and whether there is metadata for them where there is none.

@@ -11,12 +11,12 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 
-use crate::Shared;
 use crate::csrf::{self, Csrf};
 use crate::entry;
 use crate::error::Status;
 use crate::request::Asked;
 use crate::ui::Phrase;
+use crate::{Shared, routes};
 
 use form::Form;
 
@@ -24,9 +24,9 @@ use form::Form;
 pub(crate) fn routes(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
     Router::new()
         .route("/self-service/login/browser", csrf::protected(shared, get(begin_in_browser)))
-        .route("/self-service/login/api", get(begin_natively))
+        .route("/self-service/login/api", routes::only("GET, HEAD", get(begin_natively)))
         .route("/self-service/login/flows", csrf::protected(shared, get(read)))
-        .route("/self-service/login", post(submit::submit))
+        .route("/self-service/login", routes::only("POST", post(submit::submit)))
 }
 
 /// `GET /self-service/login/browser`

@@ -19,14 +19,14 @@ use crate::error::Status;
 use crate::redirect::with_parameter;
 use crate::request::Asked;
 use crate::session::{self, Presented};
-use crate::{Shared, return_to, token};
+use crate::{Shared, return_to, routes, token};
 
 /// The routes of signing out.
 pub(crate) fn routes(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
     Router::new()
         .route("/self-service/logout/browser", csrf::protected(shared, get(begin)))
         .route("/self-service/logout", csrf::protected(shared, get(follow)))
-        .route("/self-service/logout/api", delete(end_natively))
+        .route("/self-service/logout/api", routes::only("DELETE", delete(end_natively)))
 }
 
 /// `GET /self-service/logout/browser`: where whoever is signed in goes to sign out.

@@ -12,11 +12,11 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 
-use crate::Shared;
 use crate::csrf::{self, Csrf};
 use crate::entry;
 use crate::error::Status;
 use crate::request::Asked;
+use crate::{Shared, routes};
 
 use form::Form;
 
@@ -24,9 +24,9 @@ use form::Form;
 pub(crate) fn routes(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
     Router::new()
         .route("/self-service/registration/browser", csrf::protected(shared, get(begin_in_browser)))
-        .route("/self-service/registration/api", get(begin_natively))
+        .route("/self-service/registration/api", routes::only("GET, HEAD", get(begin_natively)))
         .route("/self-service/registration/flows", csrf::protected(shared, get(read)))
-        .route("/self-service/registration", post(submit::submit))
+        .route("/self-service/registration", routes::only("POST", post(submit::submit)))
 }
 
 /// `GET /self-service/registration/browser`

@@ -20,6 +20,7 @@ use crate::Shared;
 use crate::error::Status;
 use crate::identity::{Audience, IdentityBody};
 use crate::request::Asked;
+use crate::routes::only;
 use crate::token;
 
 pub(crate) use presented::{Presented, session_cookie};
@@ -34,9 +35,9 @@ const IDENTITY_ID: HeaderName = HeaderName::from_static("x-kratos-authenticated-
 /// The routes of who is signed in.
 pub(crate) fn routes() -> Router<Arc<Shared>> {
     Router::new()
-        .route("/sessions", get(list::mine).delete(list::end_others))
-        .route("/sessions/whoami", get(whoami))
-        .route("/sessions/{id}", delete(list::end_one))
+        .route("/sessions", only("DELETE, GET, HEAD", get(list::mine).delete(list::end_others)))
+        .route("/sessions/whoami", only("GET, HEAD", get(whoami)))
+        .route("/sessions/{id}", only("DELETE", delete(list::end_one)))
 }
 
 /// `GET /sessions/whoami`

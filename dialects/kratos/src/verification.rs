@@ -20,7 +20,6 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use web::respond;
 
-use crate::Shared;
 use crate::csrf::{self, Csrf};
 use crate::error::Status;
 use crate::flow::{FlowBody, Journey, Kind, NoMore, State, kept_url, page_url, respond_with, token_for, written};
@@ -28,6 +27,7 @@ use crate::memo::{FlowType, Memo, Moment, open_code};
 use crate::request::Asked;
 use crate::return_to;
 use crate::ui::{Phrase, Stage, Ui, Verification};
+use crate::{Shared, routes};
 
 /// What is kept of the form.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -57,9 +57,9 @@ type Journeying = Journey<Form>;
 pub(crate) fn routes(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
     Router::new()
         .route("/self-service/verification/browser", csrf::protected(shared, get(begin_in_browser)))
-        .route("/self-service/verification/api", get(begin_natively))
+        .route("/self-service/verification/api", routes::only("GET, HEAD", get(begin_natively)))
         .route("/self-service/verification/flows", csrf::protected(shared, get(read)))
-        .route("/self-service/verification", get(submit::submit).post(submit::submit))
+        .route("/self-service/verification", routes::only("GET, HEAD, POST", get(submit::submit).post(submit::submit)))
 }
 
 /// `GET /self-service/verification/browser`
