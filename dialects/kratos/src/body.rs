@@ -69,16 +69,6 @@ impl Submission {
         (!text.is_empty()).then_some(text)
     }
 
-    /// Whether the field `name` was sent, whatever its value.
-    pub(crate) fn has(&self, name: &str) -> bool {
-        self.0.contains_key(name)
-    }
-
-    /// The field `name` as it came.
-    pub(crate) fn value(&self, name: &str) -> Option<&Value> {
-        self.0.get(name)
-    }
-
     /// The object in the field `name`.
     ///
     /// # Errors

@@ -7,6 +7,8 @@ use web::ConfigError;
 use web::cookie::Scope;
 use web::csrf::cookie_name;
 
+use crate::cors::Cors;
+use crate::routes::is_ours;
 use crate::schema::Schema;
 
 mod document;
@@ -109,6 +111,8 @@ pub(crate) struct Config {
     pub(crate) public: BaseUrl,
     /// `serve.admin.base_url`; without one, nobody is sent there.
     pub(crate) admin: Option<BaseUrl>,
+    /// `serve.public.cors`, if it is on.
+    pub(crate) cors: Option<Cors>,
     /// The name of the anti-CSRF cookie.
     pub(crate) csrf_cookie: String,
     /// Where flows end that have no other end.
@@ -193,6 +197,10 @@ impl BaseUrl {
             return Err(wrong("must be a scheme, a host, perhaps a port and a path, and nothing else"));
         }
         let path = uri.path().trim_end_matches('/').to_owned();
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte);
+        if !path.bytes().all(is_plain) || path.contains("//") || is_ours(&path) {
+            return Err(wrong("has a path below which nothing can be served"));
+        }
         let origin = format!("{scheme}://{authority}");
         Ok(Self { text: format!("{origin}{path}"), origin, path })
     }

@@ -149,14 +149,6 @@ impl Status {
             .beside("use_flow_id", flow.to_string())
     }
 
-    /// `browser_location_change_required`: the browser shall go to `url`.
-    pub(crate) fn location_change(url: &str) -> Self {
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "The browser has to go to the URL in redirect_browser_to")
-            .with_id("browser_location_change_required")
-            .with_message("browser location change required")
-            .beside("redirect_browser_to", url)
-    }
-
     /// `security_csrf_violation`.
     pub(crate) fn csrf(Refused { violation, by_script }: Refused) -> Self {
         let where_from = if by_script {

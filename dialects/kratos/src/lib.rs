@@ -4,6 +4,7 @@
 mod admin;
 mod body;
 mod config;
+mod cors;
 mod csrf;
 mod entry;
 mod error;

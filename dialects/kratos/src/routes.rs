@@ -15,6 +15,7 @@ use http::{HeaderValue, Method, StatusCode, Uri};
 use web::{Failure, respond};
 
 use crate::config::BaseUrl;
+use crate::cors::Cors;
 use crate::error::Status;
 use crate::{Shared, admin, csrf, error_page, login, logout, meta, redirect, registration, session, verification};
 
@@ -68,7 +69,8 @@ pub(crate) fn public(shared: &Arc<Shared>) -> (Vec<String>, Router) {
         .route("/admin/{*path}", moved)
         .fallback(unknown)
         .method_not_allowed_fallback(|| async { failure(Failure::WrongVerb) });
-    mounted(routes, &PUBLIC, Some(&shared.config.public), shared, finish_public)
+    let finish = Finish { varies: true, cors: shared.config.cors.clone() };
+    mounted(routes, &PUBLIC, Some(&shared.config.public), shared, finish)
 }
 
 /// The operator's routes, and the prefixes they are found under.
@@ -86,27 +88,31 @@ pub(crate) fn administration(shared: &Arc<Shared>) -> (Vec<String>, Router) {
         .route("/schemas/{*path}", moved)
         .fallback(|| async { failure(Failure::NotFound) })
         .method_not_allowed_fallback(|| async { failure(Failure::WrongVerb) });
+    let finish = Finish { varies: false, cors: None };
     mounted(routes, &ADMINISTRATION, shared.config.admin.as_ref(), shared, finish)
 }
 
-fn mounted<F, R>(
+fn mounted(
     routes: Router<Arc<Shared>>,
     prefixes: &[&str],
     base: Option<&BaseUrl>,
     shared: &Arc<Shared>,
-    finish: F,
-) -> (Vec<String>, Router)
-where
-    F: Fn(Request, Next) -> R + Clone + Send + Sync + 'static,
-    R: Future<Output = Response> + Send + 'static,
-{
+    finish: Finish,
+) -> (Vec<String>, Router) {
     let mut prefixes: Vec<_> = prefixes.iter().map(|prefix| (*prefix).to_owned()).collect();
     let mut all = routes.clone();
     if let Some(path) = base.map(|base| base.path.as_str()).filter(|path| !path.is_empty()) {
         prefixes.push(path.to_owned());
         all = all.nest(path, routes);
     }
-    (prefixes, all.layer(middleware::from_fn(finish)).with_state(Arc::clone(shared)))
+    let finish = middleware::from_fn_with_state(Arc::new(finish), self::finish);
+    (prefixes, all.layer(finish).with_state(Arc::clone(shared)))
+}
+
+/// Whether routes that begin with `path` would be mistaken for those that are mounted without one.
+pub(crate) fn is_ours(path: &str) -> bool {
+    let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+    PUBLIC.iter().chain(&ADMINISTRATION).any(|prefix| prefix.trim_start_matches('/') == first)
 }
 
 /// What an unknown path gets: nothing, and a cookie, as every page that a browser may open; or a refusal where it was sent a form.
@@ -157,14 +163,27 @@ pub(crate) fn failure_of_the_frame(failure: Failure) -> Response {
     finished(self::failure(failure), true)
 }
 
-async fn finish_public(request: Request, next: Next) -> Response {
-    let path = request.extensions().get::<OriginalUri>().map_or(request.uri(), |OriginalUri(uri)| uri).path();
-    let is_same_for_all = path.contains("/health/") || path.ends_with("/version");
-    finished(next.run(request).await, !is_same_for_all)
+/// What is put onto every answer of a listener.
+struct Finish {
+    /// Whether answers depend on who asks.
+    varies: bool,
+    cors: Option<Cors>,
 }
 
-async fn finish(request: Request, next: Next) -> Response {
-    finished(next.run(request).await, false)
+async fn finish(State(finish): State<Arc<Finish>>, request: Request, next: Next) -> Response {
+    let asked = finish.cors.as_ref().map(|cors| (cors, request.headers().clone()));
+    if let Some((cors, headers)) = &asked
+        && let Some(answer) = cors.preflight(request.method(), headers)
+    {
+        return finished(answer, false);
+    }
+    let path = request.extensions().get::<OriginalUri>().map_or(request.uri(), |OriginalUri(uri)| uri).path();
+    let is_same_for_all = path.contains("/health/") || path.ends_with("/version");
+    let mut response = next.run(request).await;
+    if let Some((cors, headers)) = &asked {
+        cors.mark(headers, response.headers_mut());
+    }
+    finished(response, finish.varies && !is_same_for_all)
 }
 
 /// Puts the headers on that every answer has.

@@ -39,8 +39,6 @@ async fn values_are_taken_as_text() {
     assert_eq!(read.get("c").as_deref(), Some("true"));
     assert_eq!(read.get("d").as_deref(), Some(r#"{"e":1}"#));
     assert_eq!((read.get("f"), read.get("g"), read.get("h")), (None, None, None));
-    assert!(read.has("f") && read.has("g") && !read.has("h"));
-    assert_eq!(read.value("c"), Some(&json!(true)));
 }
 
 #[tokio::test]
@@ -64,7 +62,7 @@ async fn dots_and_objects_mean_the_same() {
     for read in [nested, form, multipart] {
         assert_eq!(read.object("traits").unwrap(), expected.as_object());
     }
-    assert_eq!(dotted.value("traits").unwrap()["email"], "a@b.c");
+    assert_eq!(dotted.0.get("traits").unwrap()["email"], "a@b.c");
     let odd = read_with("", FORM, ".=1&a.=2&.b=3&c..d=4").await.unwrap();
     assert_eq!(odd.get("a.").as_deref(), Some("2"));
 }
@@ -73,7 +71,7 @@ async fn dots_and_objects_mean_the_same() {
 async fn a_name_cannot_be_nested_without_end() {
     let name = "a.".repeat(20_000);
     let read = read_with("", FORM, format!("{name}=1")).await.unwrap();
-    assert!(read.value("a").is_none_or(|value| value.to_string().len() < 50_000));
+    assert!(read.0.get("a").is_none_or(|value| value.to_string().len() < 50_000));
 }
 
 #[tokio::test]
@@ -126,7 +124,7 @@ async fn a_field_that_must_be_an_object_is_one_or_nothing() {
 #[tokio::test]
 async fn files_are_left_out() {
     let body = "--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"x.txt\"\r\n\r\ncontent\r\n--b--\r\n";
-    assert!(!read_with("", MULTIPART, body).await.unwrap().has("f"));
+    assert!(read_with("", MULTIPART, body).await.unwrap().get("f").is_none());
 }
 
 #[tokio::test]

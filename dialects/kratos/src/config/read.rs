@@ -9,6 +9,7 @@ use web::cookie::{SameSite, Scope};
 
 use super::document::Document;
 use super::{BaseUrl, CodeConfig, Config, FlowConfig, Profile, RegistrationStyle, SessionConfig, csrf_cookie, known};
+use crate::cors::Cors;
 use crate::schema::Schema;
 
 /// An hour: the life of flows and codes unless the file says otherwise.
@@ -36,6 +37,7 @@ pub(super) fn config(text: &str, folder: &Path, origin: &str) -> Result<Config, 
     let has_hook = |hooks: &[String], name: &str| hooks.iter().any(|hook| hook == name);
     let mut config = Config {
         profile: profile(document, &mut warnings)?,
+        cors: cors(document)?,
         csrf_cookie: csrf_cookie(&base_url),
         admin: admin.map_err(|problem| format!("serve.admin.base_url: {problem}"))?,
         default_return_url: document
@@ -77,6 +79,24 @@ fn profile(document: &mut Document, warnings: &mut Vec<String>) -> Result<Profil
             Profile::Newest
         }
     })
+}
+
+/// `serve.public.cors`.
+fn cors(document: &mut Document) -> Result<Option<Cors>, String> {
+    let mut list = |name: &str, preset: &[&str]| {
+        let listed = document.texts(&format!("serve.public.cors.{name}"))?;
+        Ok::<_, String>(if listed.is_empty() { preset.iter().map(|text| (*text).to_owned()).collect() } else { listed })
+    };
+    let headers = ["Authorization", "Content-Type", "Max-Age", "X-Session-Token", "X-XSRF-TOKEN", "X-CSRF-TOKEN"];
+    let cors = Cors {
+        origins: list("allowed_origins", &["*"])?,
+        methods: list("allowed_methods", &["POST", "GET", "PUT", "PATCH", "DELETE"])?,
+        headers: list("allowed_headers", &headers)?,
+        exposed: list("exposed_headers", &["Content-Type"])?,
+        credentials: document.truth("serve.public.cors.allow_credentials")?.unwrap_or(true),
+        max_age: document.number("serve.public.cors.max_age")?.filter(|seconds| *seconds > 0),
+    };
+    Ok(document.truth("serve.public.cors.enabled")?.unwrap_or(false).then_some(cors))
 }
 
 /// The page of a flow. A file that offers a flow to browsers must say where its page is.
@@ -241,7 +261,7 @@ fn sender(document: &mut Document) -> Result<Option<String>, String> {
 }
 
 /// What is off here, whatever the file says.
-const OFF: [&str; 11] = [
+const OFF: [&str; 10] = [
     "selfservice.methods.password.enabled",
     "selfservice.methods.link.enabled",
     "selfservice.methods.oidc.enabled",
@@ -252,7 +272,6 @@ const OFF: [&str; 11] = [
     "selfservice.methods.profile.enabled",
     "selfservice.methods.code.mfa_enabled",
     "selfservice.flows.recovery.enabled",
-    "serve.public.cors.enabled",
 ];
 
 /// Takes what says no more than what is so here anyway.

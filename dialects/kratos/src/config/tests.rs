@@ -46,6 +46,7 @@ fn a_file_without_more_is_what_the_original_makes_of_it() {
         max_submissions: 5,
     };
     assert_eq!(config.code, code);
+    assert_eq!(config.cors, None);
     assert_eq!(config.session.lifespan, Duration::from_hours(24));
     assert_eq!(config.session.cookie_name, "ory_kratos_session");
     assert!(config.session.is_persistent);
@@ -60,7 +61,9 @@ fn everything_that_is_served_can_be_said() {
         r#"
 version: v26.2.0
 serve:
-  public: {base_url: "https://accounts.test/auth"}
+  public:
+    base_url: "https://accounts.test/auth"
+    cors: {enabled: true, allowed_origins: [https://app.test], allow_credentials: false, max_age: 60}
   admin: {base_url: "http://admin.test:4434/"}
 selfservice:
   default_browser_return_url: https://ui.test/
@@ -89,6 +92,12 @@ courier: {smtp: {from_address: a@example.org, from_name: Ada}}
     assert_eq!(config.url("/x"), "https://accounts.test/auth/x");
     assert_eq!((config.public.origin.as_str(), config.public.path.as_str()), ("https://accounts.test", "/auth"));
     assert_eq!(config.csrf_cookie, "csrf_token_977cf96c7e54bfc996ca3d13ea3e8ade538d618dcd5d31bb0b1562e92f3402fa");
+    let cors = config.cors.unwrap();
+    assert_eq!(
+        (cors.origins.as_slice(), cors.credentials, cors.max_age),
+        (["https://app.test".to_owned()].as_slice(), false, Some(60))
+    );
+    assert_eq!((cors.methods.len(), cors.headers.len(), cors.exposed.len()), (5, 6, 1));
     assert_eq!(config.admin.unwrap().text, "http://admin.test:4434");
     assert_eq!(config.allowed_return_urls, ["https://ui.test", "https://*.app.test/in"]);
     assert_eq!((config.code.lifespan, config.code.max_submissions), (Duration::from_mins(15), 2));
@@ -131,7 +140,7 @@ fn what_is_not_done_is_named_once_each() {
 version: v1.0.0
 dsn: memory
 secrets: {{cookie: [x], cipher: [y]}}
-serve: {{public: {{port: 4433, cors: {{enabled: true}}}}}}
+serve: {{public: {{port: 4433, cors: {{debug: true}}}}}}
 courier: {{smtp: {{connection_uri: "smtp://x"}}, templates: {{a: b}}}}
 log: {{level: debug}}
 telepathy: true
@@ -154,7 +163,7 @@ telepathy: true
         "selfservice.flows.verification.use is not supported and has no effect",
         "selfservice.methods.link.config.lifespan is not supported and has no effect",
         "selfservice.methods.password.enabled is not supported and has no effect",
-        "serve.public.cors.enabled is not supported and has no effect",
+        "serve.public.cors.debug is not supported and has no effect",
         "serve.public.port has no meaning here: the server's own configuration says where it listens",
         "telepathy is not supported and has no effect",
     ];
@@ -196,6 +205,10 @@ fn what_cannot_be_meant_is_refused_by_its_key() {
         ("[1]".to_owned(), "must be a mapping of keys and values"),
         ("a: [".to_owned(), "is no valid YAML"),
     ];
+    for path in ["{x}", "a//b", "self-service/x", "admin"] {
+        let sentence = refusal(&with(&format!("serve: {{public: {{base_url: \"https://a.test/{path}\"}}}}")));
+        assert!(sentence.ends_with("has a path below which nothing can be served"), "{path}: {sentence}");
+    }
     for (text, sentence) in cases {
         assert!(refusal(&text).starts_with(sentence), "{}\n{text}", refusal(&text));
     }

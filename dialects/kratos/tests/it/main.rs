@@ -11,6 +11,8 @@ mod faults;
 #[cfg(test)]
 mod forgery;
 #[cfg(test)]
+mod ground;
+#[cfg(test)]
 mod links;
 #[cfg(test)]
 mod replacement;
