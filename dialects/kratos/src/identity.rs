@@ -75,7 +75,6 @@ pub(crate) fn object(text: &str) -> Map<String, Value> {
 
 /// What an address of an identity is for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[expect(clippy::struct_field_names, reason = "each answers a question of its own")]
 pub(crate) struct Roles {
     /// Its owner signs in with it.
     pub(crate) is_identifier: bool,

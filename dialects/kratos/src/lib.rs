@@ -10,6 +10,7 @@ mod entry;
 mod error;
 mod error_page;
 mod flow;
+mod holder;
 mod identity;
 mod login;
 mod logout;

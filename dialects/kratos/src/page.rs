@@ -62,14 +62,14 @@ impl Numbered {
         let is_behind = self.skipped() >= total;
         let mut links = Vec::new();
         let mut link = |page: i64, relation: &str| {
-            let named = match names {
+            let parameters = match names {
                 Names::Old => format!("page={page}&per_page={size}"),
                 Names::Both => {
                     let token = URL_SAFE_NO_PAD.encode(format!(r#"{{"page":{page},"v":1}}"#));
                     format!("page={page}&page_size={size}&page_token={token}&per_page={size}")
                 }
             };
-            links.push(format!("<{path}?{named}>; rel=\"{relation}\""));
+            links.push(format!("<{path}?{parameters}>; rel=\"{relation}\""));
         };
         if number > 0 || is_behind || last == 0 {
             link(0, "first");

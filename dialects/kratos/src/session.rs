@@ -110,7 +110,7 @@ pub(crate) struct SessionBody {
     expires_at: String,
     authenticated_at: String,
     authenticator_assurance_level: &'static str,
-    authentication_methods: [Method; 1],
+    authentication_methods: [Factor; 1],
     issued_at: String,
     identity: IdentityBody,
     devices: [DeviceBody; 1],
@@ -118,8 +118,9 @@ pub(crate) struct SessionBody {
 
 /// How somebody showed who it is.
 #[derive(Debug, Serialize)]
-struct Method {
-    method: &'static str,
+struct Factor {
+    #[serde(rename = "method")]
+    name: &'static str,
     aal: &'static str,
     completed_at: String,
 }
@@ -148,7 +149,7 @@ impl SessionBody {
             expires_at: session.expires_at.rfc3339(),
             authenticated_at: issued_at.clone(),
             authenticator_assurance_level: ONE_FACTOR,
-            authentication_methods: [Method { method: "code", aal: ONE_FACTOR, completed_at: issued_at.clone() }],
+            authentication_methods: [Factor { name: "code", aal: ONE_FACTOR, completed_at: issued_at.clone() }],
             issued_at,
             identity: IdentityBody::new(shared, account, audience),
             devices: [DeviceBody {

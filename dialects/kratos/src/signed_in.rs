@@ -56,16 +56,24 @@ impl Next {
     }
 }
 
+/// How somebody came to be signed in.
+#[derive(Debug)]
+pub(crate) enum Arrival {
+    /// By a login.
+    SignedIn,
+    /// By a login that confirmed who was signed in already: a browser's forms are his still.
+    Confirmed,
+    /// By a registration, after which this is to be verified next.
+    Registered(Option<Shown>),
+}
+
 /// Somebody who has just been signed in.
 pub(crate) struct Welcome<'a> {
     pub(crate) session: &'a Session,
     pub(crate) account: &'a Account,
-    /// Whether whoever it is was not signed in before: a browser's forms of that time are worth nothing then.
-    pub(crate) is_new_here: bool,
+    pub(crate) arrival: Arrival,
     /// Where it goes on unless the flow says otherwise.
     pub(crate) after: Option<&'a str>,
-    /// Whether the identity has come to be just now, and what of it is to be verified next.
-    pub(crate) registered: Option<Option<Shown>>,
 }
 
 /// A session, for whoever began it.
@@ -84,12 +92,15 @@ impl Welcome<'_> {
     pub(crate) fn answer<F: Entry>(&self, visit: &Visit<'_, F>) -> Response {
         let shared = visit.shared;
         let session = SessionBody::new(shared, self.session, self.account, Audience::Itself);
-        let identity = self.registered.is_some().then(|| IdentityBody::new(shared, self.account, Audience::Itself));
-        let shown = self.registered.as_ref().and_then(Option::as_ref);
+        let (is_registered, shown) = match &self.arrival {
+            Arrival::SignedIn | Arrival::Confirmed => (false, None),
+            Arrival::Registered(shown) => (true, shown.as_ref()),
+        };
+        let identity = is_registered.then(|| IdentityBody::new(shared, self.account, Audience::Itself));
         let Next { url, mut continue_with } = Next::of(visit, self.after, shown);
         if visit.journey.memo.flow_type == FlowType::Api {
             let token = token::session_token(&shared.engine, self.session.id);
-            if self.registered.is_some() {
+            if is_registered {
                 let set = json!({"action": "set_ory_session_token", "ory_session_token": token.expose()});
                 match &mut continue_with {
                     Value::Array(actions) => actions.push(set),
@@ -105,7 +116,7 @@ impl Welcome<'_> {
             visit.asked.redirect(&url)
         };
         session::put_cookie(shared, self.session, &mut response);
-        if self.is_new_here {
+        if !matches!(self.arrival, Arrival::Confirmed) {
             Csrf::renewed(shared).put(&shared.config, &mut response);
         }
         response

@@ -6,8 +6,8 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use engine::{
-    Account, Address, Attempt, CodeFormat, Disclosure, Error, FlowState, IdentityId, Naming, NewChallenge, Purpose,
-    Refusal, ResendMode, Strangers, Verified,
+    Account, Address, Attempt, CodeFormat, Disclosure, Error, FlowState, Naming, NewChallenge, Purpose, Refusal,
+    ResendMode, Strangers, Verified,
 };
 use serde_json::{Map, Value};
 
@@ -17,10 +17,11 @@ use crate::body::Submission;
 use crate::entry::{Visit, quoted};
 use crate::error::Status;
 use crate::flow::written;
-use crate::identity::{self, Kept};
+use crate::holder::{UNANSWERABLE, is_withheld};
+use crate::identity;
 use crate::request::Asked;
 use crate::session;
-use crate::signed_in::Welcome;
+use crate::signed_in::{Arrival, Welcome};
 use crate::ui::{Message, Phrase};
 
 /// `POST /self-service/login`
@@ -29,21 +30,21 @@ pub(super) async fn submit(State(shared): State<Arc<Shared>>, asked: Asked, body
         Ok(begun) => begun,
         Err(response) => return response,
     };
-    match take(visit, &submission).await {
+    match Box::pin(take(visit, &submission)).await {
         Ok(response) | Err(response) => response,
     }
 }
 
 /// Takes a submission that could be read; both ends are answers.
 async fn take(mut visit: Visit<'_, Form>, submission: &Submission) -> Result<Response, Response> {
-    let is_by_code = submission.get("method").is_some_and(|method| method == "code");
-    if !is_by_code || !visit.shared.config.code.passwordless_enabled {
-        return Ok(visit.tell(None, Phrase::NoLoginMethod).await);
-    }
     let identifier = submission.get("identifier").or_else(|| submission.get("address"));
     let identifier = identifier.map(|identifier| quoted(&identifier).to_lowercase()).unwrap_or_default();
     visit.journey.memo.form.identifier.clone_from(&identifier);
     let visit = visit.check(submission).await?;
+    let is_by_code = submission.get("method").is_some_and(|method| method == "code");
+    if !is_by_code || !visit.shared.config.code.passwordless_enabled {
+        return Ok(visit.tell(None, Phrase::NoLoginMethod).await);
+    }
     let payload = match submission.object("transient_payload") {
         Ok(payload) => payload.cloned().unwrap_or_default(),
         Err(status) => return Ok(visit.tell(None, Message::problem(status.reason().to_owned())).await),
@@ -72,21 +73,21 @@ async fn send(
     identifier: String,
     payload: Map<String, Value>,
 ) -> Response {
-    let (purpose, identity) = match whom(&visit, &address).await {
-        Ok(whom) => whom,
+    let is_withheld = match is_withheld(visit.shared, &visit.context, &address).await {
+        Ok(is_withheld) => is_withheld,
         Err(status) => return visit.fail(status).await,
     };
-    let reveals = visit.context.project.policy.reveals_accounts;
-    if reveals && identity.is_some() {
+    if is_withheld && visit.context.project.policy.reveals_accounts {
         return visit.tell(None, Phrase::UnknownAccount).await;
     }
+    let (purpose, identity) = if is_withheld { UNANSWERABLE } else { (Purpose::SignIn, None) };
     let moment = visit.journey.moment();
-    let memo = &mut visit.journey.memo;
+    let mut memo = visit.journey.memo.clone();
     let was_missed = memo.is_missed(moment);
     memo.form.send(identifier, was_missed);
     memo.begin(Phrase::LoginCodeSent, moment);
-    let memo = match written(memo) {
-        Ok(memo) => memo,
+    let text = match written(&memo) {
+        Ok(text) => text,
         Err(status) => return visit.fail(status).await,
     };
     let config = &visit.shared.config;
@@ -99,7 +100,7 @@ async fn send(
         identity,
         change: None,
         attributes: None,
-        memo: Some(memo),
+        memo: Some(text),
         disclosure: Disclosure::Telling,
         strangers: Strangers::Silent,
         format: CodeFormat::SIX_DIGITS,
@@ -112,6 +113,7 @@ async fn send(
     match visit.shared.engine.start_challenge(&visit.context, challenge).await {
         Ok(started) => {
             visit.journey.flow = started.flow;
+            visit.journey.memo = memo;
             visit.shown(Some(payload))
         }
         Err(Error::Refused { refusal: Refusal::IdentityNotFound, flow: _ }) => {
@@ -120,26 +122,6 @@ async fn send(
         Err(Error::Refused { refusal, flow: _ }) => visit.refused(refusal).await,
         Err(error @ Error::Failed(_)) => visit.fail(Status::of(error)).await,
     }
-}
-
-/// Nobody's id.
-const NOBODY: IdentityId = IdentityId::new(0);
-
-/// What is asked of `address`, and of whom.
-///
-/// An address that somebody has only to be reached at signs nobody in: who mistyped it would let a stranger in. Whoever asks there gets
-/// a question that nobody can answer, and cannot tell it from any other.
-async fn whom(visit: &Visit<'_, Form>, address: &Address) -> Result<(Purpose, Option<IdentityId>), Status> {
-    let shared = visit.shared;
-    let owner = match shared.engine.owner(&shared.project.id, address).await {
-        Ok(owner) => owner.identity,
-        Err(Error::Refused { refusal: Refusal::IdentityNotFound, flow: _ }) => return Ok((Purpose::SignIn, None)),
-        Err(error) => return Err(Status::of(error)),
-    };
-    let kept = Kept::of(&owner);
-    let traits = identity::object(&owner.traits);
-    let roles = identity::roles(kept.schema(&shared.config), &traits, address);
-    Ok(if roles.is_identifier { (Purpose::SignIn, None) } else { (Purpose::VerifyAddress, Some(NOBODY)) })
 }
 
 /// A code was brought back.
@@ -186,8 +168,8 @@ async fn welcome(visit: Visit<'_, Form>, verified: Verified) -> Response {
     {
         return visit.fail(status).await;
     }
-    let is_same = before.is_some();
+    let arrival = if before.is_some() { Arrival::Confirmed } else { Arrival::SignedIn };
     let account = Account { identity, addresses };
     let after = visit.shared.config.login.after_return_url.as_deref();
-    Welcome { session: &session, account: &account, is_new_here: !is_same, after, registered: None }.answer(&visit)
+    Welcome { session: &session, account: &account, arrival, after }.answer(&visit)
 }

@@ -21,10 +21,11 @@ use crate::config::RegistrationStyle;
 use crate::entry::{Entry, Visit};
 use crate::error::Status;
 use crate::flow::written;
+use crate::holder::{UNANSWERABLE, is_withheld};
 use crate::identity::{self, Audience, IdentityBody, Roles};
 use crate::request::Asked;
 use crate::session;
-use crate::signed_in::{Next, Shown, Welcome};
+use crate::signed_in::{Arrival, Next, Shown, Welcome};
 use crate::traits::{self, Problem};
 use crate::ui::{Message, Phrase};
 use crate::verification::{self, SentFlow};
@@ -38,7 +39,7 @@ pub(super) async fn submit(State(shared): State<Arc<Shared>>, asked: Asked, body
         Ok(begun) => begun,
         Err(response) => return response,
     };
-    match take(visit, &submission).await {
+    match Box::pin(take(visit, &submission)).await {
         Ok(response) | Err(response) => response,
     }
 }
@@ -135,13 +136,21 @@ async fn send(
     sent: Map<String, Value>,
     payload: Map<String, Value>,
 ) -> Response {
+    let is_withheld = match is_withheld(visit.shared, &visit.context, &address).await {
+        Ok(is_withheld) => is_withheld,
+        Err(status) => return visit.fail(status).await,
+    };
+    if is_withheld && visit.context.project.policy.reveals_accounts {
+        return not_sent(visit, sent, Refusal::AddressTaken).await;
+    }
+    let (purpose, identity) = if is_withheld { UNANSWERABLE } else { (Purpose::SignUp, None) };
     let moment = visit.journey.moment();
     let attributes = Value::Object(sent.clone()).to_string();
-    let memo = &mut visit.journey.memo;
-    memo.form.show(Screen::Code, sent);
+    let mut memo = visit.journey.memo.clone();
+    memo.form.show(Screen::Code, sent.clone());
     memo.begin(Phrase::RegistrationCodeSent, moment);
-    let memo = match written(memo) {
-        Ok(memo) => memo,
+    let text = match written(&memo) {
+        Ok(text) => text,
         Err(status) => return visit.fail(status).await,
     };
     let config = &visit.shared.config;
@@ -149,12 +158,12 @@ async fn send(
         handle: visit.journey.flow.handle,
         device: None,
         naming: Naming::Secret,
-        purpose: Purpose::SignUp,
+        purpose,
         address,
-        identity: None,
+        identity,
         change: None,
         attributes: Some(attributes),
-        memo: Some(memo),
+        memo: Some(text),
         disclosure: Disclosure::Telling,
         strangers: Strangers::Silent,
         format: CodeFormat::SIX_DIGITS,
@@ -167,11 +176,22 @@ async fn send(
     match visit.shared.engine.start_challenge(&visit.context, challenge).await {
         Ok(started) => {
             visit.journey.flow = started.flow;
+            visit.journey.memo = memo;
             visit.shown(Some(payload))
         }
-        Err(Error::Refused { refusal: Refusal::AddressTaken, flow: _ }) => visit.tell(None, Phrase::Taken).await,
-        Err(Error::Refused { refusal, flow: _ }) => visit.refused(refusal).await,
+        Err(Error::Refused { refusal, flow: _ }) => not_sent(visit, sent, refusal).await,
         Err(error @ Error::Failed(_)) => visit.fail(Status::of(error)).await,
+    }
+}
+
+/// No code was sent. Whom one that is out was sent for stays what it is.
+async fn not_sent(mut visit: Visit<'_, Form>, sent: Map<String, Value>, refusal: Refusal) -> Response {
+    if !visit.has_code() {
+        visit.journey.memo.form.traits = sent;
+    }
+    match refusal {
+        Refusal::AddressTaken => visit.tell(None, Phrase::Taken).await,
+        refusal => visit.refused(refusal).await,
     }
 }
 
@@ -215,8 +235,8 @@ async fn registered(visit: Visit<'_, Form>, verified: Verified, addresses: Vec<(
     let after = config.registration.after_return_url.as_deref();
     let shown = shown.filter(|_| config.registration_shows_verification);
     if let Some(session) = session {
-        let registered = Some(shown);
-        return Welcome { session: &session, account: &account, is_new_here: true, after, registered }.answer(&visit);
+        let arrival = Arrival::Registered(shown);
+        return Welcome { session: &session, account: &account, arrival, after }.answer(&visit);
     }
     let next = Next::of(&visit, after, shown.as_ref());
     if !visit.wants_json() {
@@ -250,8 +270,10 @@ async fn verify_others(visit: &Visit<'_, Form>, account: Account) -> Result<(Acc
             address: address.clone(),
             identity: account.identity.id,
         };
-        let flow = verification::begin_sent(shared, &visit.context, flow).await?;
-        first.get_or_insert(Shown { flow, address });
+        // Whoever has registered has registered, also where his other address was sent too many messages.
+        if let Ok(flow) = verification::begin_sent(shared, &visit.context, flow).await {
+            first.get_or_insert(Shown { flow, address });
+        }
     }
     // Now they have been asked.
     let account = shared.engine.identity(&visit.context, account.identity.id).await.map_err(Status::of)?;
