@@ -11,6 +11,7 @@ use serde_json::Value;
 use uuid::Uuid;
 use web::respond;
 
+use crate::body::Submission;
 use crate::config::{Config, FlowConfig};
 use crate::csrf::Csrf;
 use crate::error::Status;
@@ -254,7 +255,10 @@ pub(crate) fn kept_url(url: &str) -> String {
     let Some((before, query)) = url.split_once('?') else {
         return url.to_owned();
     };
-    let is_secret = |parameter: &str| SECRETS.contains(&parameter.split('=').next().unwrap_or_default());
+    let is_secret = |parameter: &str| {
+        let named = Submission::of_query(parameter);
+        SECRETS.iter().any(|name| named.get(name).is_some())
+    };
     let kept: Vec<_> = query.split('&').filter(|parameter| !is_secret(parameter)).collect();
     if kept.is_empty() || url.len() > LONGEST_URL { before.to_owned() } else { format!("{before}?{}", kept.join("&")) }
 }
@@ -270,8 +274,9 @@ mod tests {
             ("https://a.test/x?", "https://a.test/x?"),
             ("https://a.test/x?flow=1&colour=red", "https://a.test/x?flow=1&colour=red"),
             ("https://a.test/x?code=123456&flow=1", "https://a.test/x?flow=1"),
-            ("https://a.test/x?flow=1&token=abc&code=", "https://a.test/x?flow=1"),
+            ("https://a.test/x?flow=1&token=abc", "https://a.test/x?flow=1"),
             ("https://a.test/x?code=123456", "https://a.test/x"),
+            ("https://a.test/x?c%6Fde=123456&flow=1", "https://a.test/x?flow=1"),
         ] {
             assert_eq!(kept_url(url), kept);
         }

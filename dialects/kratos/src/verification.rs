@@ -4,6 +4,7 @@ mod replacement;
 mod submit;
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -267,7 +268,10 @@ fn escaped(text: &str) -> String {
             b' ' => escaped.push('+'),
             b'-' | b'_' | b'.' | b'~' => escaped.push(char::from(byte)),
             byte if byte.is_ascii_alphanumeric() => escaped.push(char::from(byte)),
-            byte => escaped.push_str(&format!("%{byte:02X}")),
+            byte => {
+                // Writing to a string cannot fail.
+                let _ = write!(escaped, "%{byte:02X}");
+            }
         }
     }
     escaped

@@ -13,7 +13,8 @@ pub(crate) type Facts = Map<String, Value>;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Text {
     id: u32,
-    text: String,
+    #[serde(rename = "text")]
+    sentence: String,
     #[serde(rename = "type")]
     tone: Tone,
     #[serde(skip_serializing_if = "Map::is_empty")]
@@ -59,7 +60,7 @@ impl Message {
     /// As clients get it.
     pub(crate) fn text(&self) -> Text {
         let Self { phrase, context } = self;
-        Text { id: phrase.id(), text: phrase.sentence(context), tone: phrase.tone(), context: context.clone() }
+        Text { id: phrase.id(), sentence: phrase.sentence(context), tone: phrase.tone(), context: context.clone() }
     }
 }
 

@@ -58,7 +58,7 @@ enum Attributes {
 struct Input {
     name: String,
     #[serde(rename = "type")]
-    input_type: InputType,
+    kind: InputType,
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<Value>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -88,7 +88,7 @@ impl Node {
     pub(crate) fn input(group: Group, name: &str, input_type: InputType) -> Self {
         let input = Input {
             name: name.to_owned(),
-            input_type,
+            kind: input_type,
             value: None,
             required: false,
             autocomplete: None,

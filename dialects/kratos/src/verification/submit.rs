@@ -27,9 +27,6 @@ use crate::ui::{Message, Phrase};
 /// The longest value that is kept to be typed again or quoted; of a longer one, its beginning.
 const LONGEST_QUOTE: usize = 1024;
 
-/// RFC 5321, 4.5.3.1, and RFC 1035, 2.3.4: what the original's schema calls an e-mail address has no more octets than these.
-const LONGEST_EMAIL: usize = 254;
-
 /// `POST` and `GET /self-service/verification`
 pub(super) async fn submit(Extracted(shared): Extracted<Arc<Shared>>, asked: Asked, body: Body) -> Response {
     let Some(id) = asked.flow_id() else {
@@ -97,7 +94,7 @@ impl Turn<'_> {
         // A code names its method by itself.
         let is_code = method.as_deref().map_or(code.is_some(), |method| method == "code");
         if !is_code {
-            return self.retype(email, |_| (None, Phrase::NoVerificationMethod.into())).await;
+            return self.retype(email, None, Phrase::NoVerificationMethod.into()).await;
         }
         if self.journey.flow.state == FlowState::Passed {
             return self.replace(Because::Replaced, self.over()).await;
@@ -108,7 +105,7 @@ impl Turn<'_> {
             (None, Some(email)) => self.send(email, submission).await,
             (None, None) => {
                 let missing = Message::from(Phrase::Missing).with("property", "email");
-                self.retype(None, |_| (Some("email"), missing)).await
+                self.retype(None, Some("email"), missing).await
             }
         }
     }
@@ -221,12 +218,12 @@ impl Turn<'_> {
         if let Err(refused) = self.check(submission) {
             return match refused {
                 Unwelcome::Forged(status) => self.fail(status).await,
-                Unwelcome::Browser(reason) => self.retype(Some(email), |_| (None, Message::problem(reason))).await,
+                Unwelcome::Browser(reason) => self.retype(Some(email), None, Message::problem(reason)).await,
             };
         }
         if self.asked.is_read() {
             let reason = "An address is sent with POST: nothing is mailed because somebody opened a link";
-            return self.retype(Some(email), |_| (None, Message::problem(reason))).await;
+            return self.retype(Some(email), None, Message::problem(reason)).await;
         }
         let Ok(address) = Address::email(&email) else {
             return self.tell_of_fields(Some(&email), None).await;
@@ -337,12 +334,7 @@ impl Turn<'_> {
     }
 
     /// Says one thing more, and asks for the address again.
-    async fn retype(
-        mut self,
-        email: Option<Cow<'_, str>>,
-        say: impl FnOnce(&Journeying) -> (Option<&'static str>, Message),
-    ) -> Response {
-        let (node, message) = say(&self.journey);
+    async fn retype(mut self, email: Option<Cow<'_, str>>, node: Option<&str>, message: Message) -> Response {
         let moment = self.journey.moment();
         let memo = &mut self.journey.memo;
         memo.form.retyped = Some(quoted(email.as_deref().unwrap_or_default()).to_owned());
@@ -394,9 +386,9 @@ fn exhausted() -> Message {
     Message::problem("Too many wrong codes were tried. Please ask for a new one.")
 }
 
-/// Whether the original's schema takes `text` for an e-mail address: nothing around it, and a host behind the last @.
+/// Whether `text` is an e-mail address and nothing else: the original takes none with white space around it.
 fn is_email(text: &str) -> bool {
-    text.len() <= LONGEST_EMAIL && !text.contains(char::is_whitespace) && Address::email(text).is_ok()
+    !text.contains(char::is_whitespace) && Address::email(text).is_ok()
 }
 
 /// As much of `text` as is kept.

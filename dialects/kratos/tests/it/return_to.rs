@@ -7,7 +7,7 @@ use crate::verifying::{API, BROWSER, read, submit};
 
 /// `text` as the value of a parameter.
 fn parameter(text: &str) -> String {
-    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+    text.bytes().fold(String::new(), |text, byte| format!("{text}%{byte:02X}"))
 }
 
 /// Where a flow that began with `query` goes on.

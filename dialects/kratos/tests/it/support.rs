@@ -164,7 +164,7 @@ fn outline(node: &Value) -> String {
         _ => format!("={value}"),
     });
     let required = if attributes["required"] == true { "!" } else { "" };
-    let said: String = numbers(&node["messages"]).iter().map(|number| format!(" {number}")).collect();
+    let said = numbers(&node["messages"]).iter().fold(String::new(), |said, number| format!("{said} {number}"));
     format!("{name}:{kind}{value}{required}{said}")
 }
 
