@@ -80,7 +80,7 @@ impl Document {
         parts.try_fold(first, |value, part| value.get(part))
     }
 
-    /// The paths of all that was not taken, in order. A list counts as one.
+    /// The paths of all that was not taken, in order. A list counts as one, and what is empty says nothing.
     pub(super) fn left(&self) -> Vec<String> {
         let mut paths = Vec::new();
         for (name, value) in &self.0 {
@@ -105,6 +105,7 @@ fn gather(path: String, value: &Value, into: &mut Vec<String>) {
             }
         }
         Value::Null => {}
+        Value::Array(items) if items.is_empty() => {}
         _ => into.push(path),
     }
 }

@@ -131,7 +131,7 @@ fn what_is_not_done_is_named_once_each() {
     let config = testing::read(&format!(
         r#"{PAGES}
     settings: {{ui_url: https://ui.test/settings}}
-    recovery: {{enabled: false}}
+    recovery: {{enabled: false, before: {{hooks: []}}, after: {{}}}}
     verification: {{use: link, after: {{hooks: [{{hook: web_hook}}]}}}}
   methods:
     password: {{enabled: true}}
