@@ -20,7 +20,7 @@ pub(crate) struct Dev {
     /// Where to listen; only on loopback.
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDR")]
     listen: SocketAddr,
-    /// Where /livez, /readyz and /metrics are; nowhere unless given.
+    /// Where /livez, /readyz and /metrics are, and what surfaces have for operators; nowhere unless given.
     #[arg(long, value_name = "ADDR")]
     admin_listen: Option<SocketAddr>,
     /// Where the database is kept.
