@@ -17,7 +17,7 @@ use crate::csrf::{self, Csrf};
 use crate::error::Status;
 use crate::flow::{FlowBody, Journey, Kind, State, kept_url, page_url, respond_with, token_for};
 use crate::memo::{FlowType, Memo, Moment};
-use crate::redirect::with_parameter;
+use crate::redirect::{encoded, with_parameter};
 use crate::request::Asked;
 use crate::return_to;
 use crate::session::Presented;
@@ -147,7 +147,8 @@ async fn readable<F: Entry>(shared: &Shared, asked: &Asked) -> Result<Journey<F>
         FlowType::Api => gone.with_detail("api", again),
         FlowType::Browser => {
             let return_to = memo.return_to.as_deref().unwrap_or_default();
-            let again = if return_to.is_empty() { again } else { with_parameter(&again, "return_to", return_to) };
+            let again =
+                if return_to.is_empty() { again } else { with_parameter(&again, "return_to", &encoded(return_to)) };
             gone.with_detail("redirect_to", again).with_detail("return_to", return_to)
         }
     })

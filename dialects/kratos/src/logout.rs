@@ -16,7 +16,7 @@ use web::{Accepts, Received, Text, respond};
 
 use crate::csrf::{self, Csrf};
 use crate::error::Status;
-use crate::redirect::with_parameter;
+use crate::redirect::{encoded, with_parameter};
 use crate::request::Asked;
 use crate::session::{self, Presented};
 use crate::{Shared, return_to, routes, token};
@@ -39,7 +39,7 @@ async fn begin(State(shared): State<Arc<Shared>>, asked: Asked) -> Response {
         let token = token::logout_token(&shared.engine, caller.session.id);
         let url = shared.config.url(&format!("/self-service/logout?token={}", token.expose()));
         let url = match &return_to {
-            Some(return_to) => with_parameter(&url, "return_to", return_to),
+            Some(return_to) => with_parameter(&url, "return_to", &encoded(return_to)),
             None => url,
         };
         Ok::<_, Status>(respond::json(StatusCode::OK, &json!({"logout_url": url, "logout_token": token.expose()})))

@@ -6,6 +6,7 @@ use http::header::LINK;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::body::Submission;
+use crate::redirect::encoded;
 
 /// How many there are in all.
 const TOTAL: HeaderName = HeaderName::from_static("x-total-count");
@@ -118,16 +119,6 @@ fn put(headers: &mut HeaderMap, links: &[String]) {
     if let Ok(value) = HeaderValue::try_from(links.join(",")) {
         headers.insert(LINK, value);
     }
-}
-
-/// Text as the value of a parameter in a query.
-fn encoded(text: &str) -> String {
-    text.bytes()
-        .map(|byte| match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
-            _ => format!("%{byte:02X}"),
-        })
-        .collect()
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Redirects: with a small page where a `GET` is answered, as browsers of old want it, and without one behind a form.
 
+use std::fmt::Write as _;
+
 use axum::body::Body;
 use axum::response::Response;
 use http::header::{CONTENT_TYPE, LOCATION};
@@ -47,6 +49,23 @@ pub(crate) fn with_parameter(url: &str, name: &str, value: &str) -> String {
     pairs.push(format!("{name}={value}"));
     let fragment = fragment.map(|fragment| format!("#{fragment}")).unwrap_or_default();
     format!("{path}?{}{fragment}", pairs.join("&"))
+}
+
+/// `text` as the value of a parameter.
+pub(crate) fn encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b' ' => encoded.push('+'),
+            b'-' | b'_' | b'.' | b'~' => encoded.push(char::from(byte)),
+            byte if byte.is_ascii_alphanumeric() => encoded.push(char::from(byte)),
+            byte => {
+                // Writing to a string cannot fail.
+                let _ = write!(encoded, "%{byte:02X}");
+            }
+        }
+    }
+    encoded
 }
 
 #[cfg(test)]

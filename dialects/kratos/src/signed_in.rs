@@ -60,9 +60,7 @@ impl Next {
 #[derive(Debug)]
 pub(crate) enum Arrival {
     /// By a login.
-    SignedIn,
-    /// By a login that confirmed who was signed in already: a browser's forms are his still.
-    Confirmed,
+    Login,
     /// By a registration, after which this is to be verified next.
     Registered(Option<Shown>),
 }
@@ -72,6 +70,8 @@ pub(crate) struct Welcome<'a> {
     pub(crate) session: &'a Session,
     pub(crate) account: &'a Account,
     pub(crate) arrival: Arrival,
+    /// The cookie that a browser has from now on: what forms of other pages were made from is worth nothing then.
+    pub(crate) csrf: Option<Csrf>,
     /// Where it goes on unless the flow says otherwise.
     pub(crate) after: Option<&'a str>,
 }
@@ -93,7 +93,7 @@ impl Welcome<'_> {
         let shared = visit.shared;
         let session = SessionBody::new(shared, self.session, self.account, Audience::Itself);
         let (is_registered, shown) = match &self.arrival {
-            Arrival::SignedIn | Arrival::Confirmed => (false, None),
+            Arrival::Login => (false, None),
             Arrival::Registered(shown) => (true, shown.as_ref()),
         };
         let identity = is_registered.then(|| IdentityBody::new(shared, self.account, Audience::Itself));
@@ -116,8 +116,8 @@ impl Welcome<'_> {
             visit.asked.redirect(&url)
         };
         session::put_cookie(shared, self.session, &mut response);
-        if !matches!(self.arrival, Arrival::Confirmed) {
-            Csrf::renewed(shared).put(&shared.config, &mut response);
+        if let Some(csrf) = &self.csrf {
+            csrf.put(&shared.config, &mut response);
         }
         response
     }

@@ -4,7 +4,6 @@ mod replacement;
 mod submit;
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -25,6 +24,7 @@ use crate::csrf::{self, Csrf};
 use crate::error::Status;
 use crate::flow::{FlowBody, Journey, Kind, NoMore, State, kept_url, page_url, respond_with, token_for, written};
 use crate::memo::{FlowType, Memo, Moment, open_code};
+use crate::redirect::encoded;
 use crate::request::Asked;
 use crate::return_to;
 use crate::ui::{Phrase, Stage, Ui, Verification};
@@ -199,7 +199,7 @@ async fn readable(shared: &Shared, asked: &Asked) -> Result<Journeying, Status> 
         FlowType::Api => gone.with_detail("api", again),
         FlowType::Browser => {
             let return_to = memo.return_to.as_deref().unwrap_or_default();
-            let again = if return_to.is_empty() { again } else { format!("{again}?return_to={}", escaped(return_to)) };
+            let again = if return_to.is_empty() { again } else { format!("{again}?return_to={}", encoded(return_to)) };
             gone.with_detail("redirect_to", again).with_detail("return_to", return_to)
         }
     })
@@ -258,23 +258,6 @@ fn nothing_kept() -> Response {
     response.headers_mut().insert(header::CONTENT_TYPE, respond::JSON);
     *response.body_mut() = Body::empty();
     response
-}
-
-/// `text` as the value of a parameter.
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b' ' => escaped.push('+'),
-            b'-' | b'_' | b'.' | b'~' => escaped.push(char::from(byte)),
-            byte if byte.is_ascii_alphanumeric() => escaped.push(char::from(byte)),
-            byte => {
-                // Writing to a string cannot fail.
-                let _ = write!(escaped, "%{byte:02X}");
-            }
-        }
-    }
-    escaped
 }
 
 fn disabled() -> Status {

@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use super::form::Form;
 use crate::Shared;
 use crate::body::Submission;
+use crate::csrf::Csrf;
 use crate::entry::{Visit, quoted};
 use crate::error::Status;
 use crate::flow::written;
@@ -168,8 +169,9 @@ async fn welcome(visit: Visit<'_, Form>, verified: Verified) -> Response {
     {
         return visit.fail(status).await;
     }
-    let arrival = if before.is_some() { Arrival::Confirmed } else { Arrival::SignedIn };
+    // Who was signed in already is who he was: what other pages show is his still.
+    let csrf = before.is_none().then(|| Csrf::renewed(visit.shared));
     let account = Account { identity, addresses };
     let after = visit.shared.config.login.after_return_url.as_deref();
-    Welcome { session: &session, account: &account, arrival, after }.answer(&visit)
+    Welcome { session: &session, account: &account, arrival: Arrival::Login, csrf, after }.answer(&visit)
 }

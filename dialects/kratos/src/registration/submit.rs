@@ -18,6 +18,7 @@ use super::offered;
 use crate::Shared;
 use crate::body::Submission;
 use crate::config::RegistrationStyle;
+use crate::csrf::Csrf;
 use crate::entry::{Entry, Visit};
 use crate::error::Status;
 use crate::flow::written;
@@ -227,7 +228,9 @@ async fn registered(visit: Visit<'_, Form>, verified: Verified, addresses: Vec<(
         Ok(account) => account,
         Err(status) => return visit.fail(status).await,
     };
-    let (account, shown) = match verify_others(&visit, account).await {
+    // A browser that is signed in has a new cookie, and what is to be verified next belongs to whoever has that.
+    let csrf = session.as_ref().map(|_| Csrf::renewed(visit.shared));
+    let (account, shown) = match verify_others(&visit, account, csrf.as_ref()).await {
         Ok(asked) => asked,
         Err(status) => return visit.fail(status).await,
     };
@@ -236,7 +239,7 @@ async fn registered(visit: Visit<'_, Form>, verified: Verified, addresses: Vec<(
     let shown = shown.filter(|_| config.registration_shows_verification);
     if let Some(session) = session {
         let arrival = Arrival::Registered(shown);
-        return Welcome { session: &session, account: &account, arrival, after }.answer(&visit);
+        return Welcome { session: &session, account: &account, arrival, csrf, after }.answer(&visit);
     }
     let next = Next::of(&visit, after, shown.as_ref());
     if !visit.wants_json() {
@@ -248,7 +251,11 @@ async fn registered(visit: Visit<'_, Form>, verified: Verified, addresses: Vec<(
 }
 
 /// Sends a code to each address that nobody has proved, and says which flow the first of them is verified in.
-async fn verify_others(visit: &Visit<'_, Form>, account: Account) -> Result<(Account, Option<Shown>), Status> {
+async fn verify_others(
+    visit: &Visit<'_, Form>,
+    account: Account,
+    csrf: Option<&Csrf>,
+) -> Result<(Account, Option<Shown>), Status> {
     let shared = visit.shared;
     let traits = identity::object(&account.identity.traits);
     let schema = &shared.config.default_schema;
@@ -266,7 +273,7 @@ async fn verify_others(visit: &Visit<'_, Form>, account: Account) -> Result<(Acc
             flow_type: memo.flow_type,
             request_url: memo.request_url.clone(),
             return_to: memo.return_to.clone(),
-            binding: memo.binding.clone(),
+            binding: memo.binding.clone().map(|old| csrf.map_or(old, Csrf::binding)),
             address: address.clone(),
             identity: account.identity.id,
         };

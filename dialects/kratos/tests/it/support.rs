@@ -287,6 +287,11 @@ pub(crate) fn mount(engine: &Arc<Engine>, folder: &TempFolder, changes: &[(&str,
 /// Asks `router`, as somebody whom the server has introduced.
 pub(crate) async fn ask(router: Router, mut request: Request) -> Answer {
     request.extensions_mut().insert(Client::default());
+    ask_as_is(router, request).await
+}
+
+/// Asks `router`, as whom the request itself says.
+pub(crate) async fn ask_as_is(router: Router, request: Request) -> Answer {
     Answer::of(router.oneshot(request).await.unwrap()).await
 }
 
