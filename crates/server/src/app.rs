@@ -36,6 +36,7 @@ mod frame;
 mod tests;
 
 /// What is the same for all surfaces.
+#[derive(Clone)]
 pub(crate) struct Settings {
     /// Where request ids come from.
     pub(crate) entropy: Arc<dyn Entropy>,
@@ -45,6 +46,8 @@ pub(crate) struct Settings {
     pub(crate) development: bool,
     /// How long a request may take, from the end of its header to the begin of its answer.
     pub(crate) request_timeout: Duration,
+    /// The surface that answers where no longer prefix is anybody's, whoever else claims `/`.
+    pub(crate) root: Option<String>,
     /// The most bytes of a body.
     pub(crate) body_limit: usize,
     /// Hears of every answer.
@@ -59,6 +62,7 @@ impl Settings {
             trusted_proxies: TrustedProxies::none(),
             development: false,
             request_timeout: Duration::from_secs(30),
+            root: None,
             body_limit: web::body::LIMIT,
             observer,
         }
@@ -71,6 +75,7 @@ impl fmt::Debug for Settings {
             .debug_struct("Settings")
             .field("trusted_proxies", &self.trusted_proxies)
             .field("development", &self.development)
+            .field("root", &self.root)
             .field("request_timeout", &self.request_timeout)
             .field("body_limit", &self.body_limit)
             .finish_non_exhaustive()
@@ -118,7 +123,13 @@ impl Application {
     /// A prefix that two surfaces claim, or that is none.
     pub(crate) fn assemble(surfaces: Vec<Surface>, settings: &Arc<Settings>) -> Result<Self, ConfigError> {
         let mut mounts: Vec<Mount> = Vec::new();
-        for surface in surfaces {
+        for mut surface in surfaces {
+            if let Some(root) = &settings.root {
+                surface.prefixes.retain(|prefix| prefix != "/");
+                if surface.name == root {
+                    surface.prefixes.push("/".to_owned());
+                }
+            }
             let router = frame::around(surface.router, surface.name, surface.failure, settings);
             for prefix in surface.prefixes {
                 check_prefix(surface.name, &prefix)?;

@@ -71,6 +71,8 @@ pub(crate) struct Config {
     pub(crate) relays: Vec<RelaySettings>,
     /// Who mails are from.
     pub(crate) sender: String,
+    /// The surface that answers where nobody else does, if it is another than the one that claims so.
+    pub(crate) root: Option<String>,
     /// What each surface was told, by its name.
     pub(crate) dialects: HashMap<String, toml::Table>,
     /// How the log looks.
@@ -151,12 +153,11 @@ impl Config {
         if relays.is_empty() {
             return Err(ConfigError::new("mail.relays is empty: without a relay nobody gets a code"));
         }
-        let known: Vec<_> = crate::dialects::all().iter().map(|dialect| dialect.name()).collect();
-        if let Some(unknown) = raw.dialects.keys().find(|name| !known.contains(&name.as_str())) {
-            return Err(ConfigError::new(format!(
-                "dialects.{unknown}: no such surface; there are: {}",
-                known.join(", ")
-            )));
+        for name in raw.dialects.keys() {
+            check_surface(&format!("dialects.{name}"), name)?;
+        }
+        if let Some(root) = &raw.server.root {
+            check_surface("server.root", root)?;
         }
         let config = Self {
             is_development: false,
@@ -169,7 +170,8 @@ impl Config {
             projects: projects(&raw.projects)?,
             relays,
             sender: raw.mail.from,
-            dialects: raw.dialects.into_iter().collect(),
+            root: raw.server.root,
+            dialects: sections(raw.dialects, folder),
             log: LogSettings {
                 level: raw
                     .log
@@ -193,6 +195,27 @@ impl Config {
         Letterhead::new(&self.sender, &project.name, host)
             .map_err(|error| ConfigError::new(format!("mail of project {}: {error}", project.id)))
     }
+}
+
+/// Whether a surface is called `name`.
+fn check_surface(key: &str, name: &str) -> Result<(), ConfigError> {
+    let known: Vec<_> = crate::dialects::all().iter().map(|dialect| dialect.name()).collect();
+    if known.contains(&name) {
+        return Ok(());
+    }
+    Err(ConfigError::new(format!("{key}: no such surface; there are: {}", known.join(", "))))
+}
+
+/// What each surface is told, with the files that are named found from `folder`.
+fn sections(raw: BTreeMap<String, toml::Table>, folder: &Path) -> HashMap<String, toml::Table> {
+    let mut sections: HashMap<_, _> = raw.into_iter().collect();
+    for dialect in crate::dialects::all() {
+        let file = dialect.config_file().and_then(|file| sections.get_mut(dialect.name())?.get_mut(file.key));
+        if let Some(toml::Value::String(path)) = file {
+            *path = folder.join(&*path).to_string_lossy().into_owned();
+        }
+    }
+    sections
 }
 
 fn relay_settings(raw: &RawRelay, hello_name: &str, folder: &Path) -> Result<RelaySettings, ConfigError> {

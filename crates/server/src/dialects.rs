@@ -7,6 +7,8 @@ pub(crate) fn all() -> Vec<Box<dyn Dialect>> {
     vec![
         #[cfg(feature = "descope")]
         Box::new(descope::Descope),
+        #[cfg(feature = "kratos")]
+        Box::new(kratos::Kratos),
         #[cfg(feature = "login")]
         Box::new(login::Login),
     ]

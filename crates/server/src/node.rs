@@ -109,6 +109,9 @@ impl Node {
             None => Origin::parse(&format!("http://{}", local_address(&public)?))?,
         };
         config.origin = Some(origin.clone());
+        if config.is_development {
+            config.sender = sender(&config)?;
+        }
 
         let wake = Arc::new(Notify::new());
         let prometheus = telemetry::count().map_err(|error| NodeError::new("cannot count", error))?;
@@ -126,8 +129,9 @@ impl Node {
         let mut settings = Settings::new(Arc::new(SystemEntropy), observer);
         settings.trusted_proxies = std::mem::replace(&mut config.trusted_proxies, web::TrustedProxies::none());
         settings.development = config.is_development;
-        let settings = Arc::new(settings);
-        let application = Application::assemble(surfaces, &settings)?;
+        let of_operators = Arc::new(settings.clone());
+        settings.root = config.root.take();
+        let application = Application::assemble(surfaces, &Arc::new(settings))?;
         let operators = match operators {
             None => None,
             Some(listener) => {
@@ -137,11 +141,11 @@ impl Node {
                     &["/livez", "/readyz", "/metrics"],
                     operator::router(Arc::clone(&engine), prometheus.clone()),
                 ));
-                Some((listener, Application::assemble(surfaces, &settings)?))
+                Some((listener, Application::assemble(surfaces, &of_operators)?))
             }
         };
         let commands = vec![own("control", &["/"], control::router(Arc::clone(&engine)))];
-        let control = (control, Application::assemble(commands, &settings)?);
+        let control = (control, Application::assemble(commands, &of_operators)?);
         let courier = courier(&config, &engine)?;
         app::log_panics();
         Ok(Self {
@@ -278,6 +282,17 @@ async fn open(config: &Config, observer: Arc<dyn Observer>) -> Result<(Arc<Sqlit
     };
     let engine = Engine::open(parts).await.map_err(|error| NodeError::new("cannot open the database", error))?;
     Ok((store, Arc::new(engine)))
+}
+
+/// Who mails are from: what the configuration of a surface says, else our own.
+fn sender(config: &Config) -> Result<String, NodeError> {
+    for dialect in dialects::all() {
+        let Some(section) = config.dialects.get(dialect.name()) else { continue };
+        if let Some(sender) = dialect.sender(section)? {
+            return Ok(sender);
+        }
+    }
+    Ok(config.sender.clone())
 }
 
 /// Mounts every surface, and makes the keys it signs with first.

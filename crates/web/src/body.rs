@@ -215,6 +215,11 @@ impl Received {
         }
     }
 
+    /// Whether nothing was sent.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
     /// What kind it is; an empty body counts as a form.
     pub fn kind(&self) -> Kind {
         self.kind

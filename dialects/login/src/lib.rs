@@ -78,7 +78,8 @@ impl Dialect for Login {
             .method_not_allowed_fallback(|| async { failure(Failure::WrongVerb) })
             .layer(cors())
             .with_state(shared);
-        let prefixes = vec!["/".to_owned()];
+        // Its own paths are named, too: another surface may be told to answer at the root.
+        let prefixes = ["/", "/v1/login", "/.well-known/jwks.json"].map(str::to_owned).to_vec();
         Ok(Surface { name: NAME, prefixes, router, administration: None, failure: failure_of_the_frame })
     }
 }

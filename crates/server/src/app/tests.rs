@@ -120,6 +120,22 @@ impl Fixture {
 }
 
 #[tokio::test]
+async fn the_root_is_whose_the_operator_says() {
+    let settings = Settings {
+        root: Some("other".to_owned()),
+        ..Settings::new(Arc::new(Counting::default()), Arc::new(Hearing::default()))
+    };
+    let mut other = surface("other", &["/other"]);
+    other.router = Router::new().fallback(|| async { "the other" });
+    let surfaces = vec![surface("mine", &["/", "/v1"]), other];
+    let application = Application::assemble(surfaces, &Arc::new(settings)).unwrap();
+    let fixture = Fixture { application, hearing: Arc::default() };
+    assert_eq!(fixture.get("/v1/things/7").await.body, "a thing");
+    assert_eq!(fixture.get("/").await.body, "the other");
+    assert_eq!(fixture.get("/nothing").await.body, "the other");
+}
+
+#[tokio::test]
 async fn a_panic_is_answered_in_the_surfaces_shape_and_the_server_lives_on() {
     let fixture = fixture();
     let told = fixture.get("/v1/panics").await;

@@ -3,10 +3,12 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Arg, ArgMatches, Args, Command};
+use toml::{Table, Value};
 
 use super::{CommandError, print};
 use crate::config::{Config, ConfigError, DevelopmentSettings};
+use crate::dialects;
 use crate::node::{self, Node};
 use crate::telemetry;
 
@@ -18,7 +20,7 @@ pub(crate) struct Dev {
     /// Where to listen; only on loopback.
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDR")]
     listen: SocketAddr,
-    /// Where /livez, /readyz and /metrics are; nowhere unless given.
+    /// Where /livez, /readyz and /metrics are, and what surfaces have for operators; nowhere unless given.
     #[arg(long, value_name = "ADDR")]
     admin_listen: Option<SocketAddr>,
     /// Where the database is kept.
@@ -30,9 +32,38 @@ pub(crate) struct Dev {
     /// The public origin, where it is not the listener's own: loopback, or under .test, .localhost, .example or .internal.
     #[arg(long, value_name = "URL")]
     origin: Option<String>,
+    /// What the flags of surfaces say, which are not known here: see [`Dev::with_files`].
+    #[arg(skip)]
+    files: Vec<NamedFile>,
+}
+
+/// A file that a surface is configured with.
+#[derive(Debug)]
+struct NamedFile {
+    surface: &'static str,
+    key: &'static str,
+    path: String,
 }
 
 impl Dev {
+    /// The command with a flag for each surface that takes a file.
+    pub(crate) fn with_flags(command: Command) -> Command {
+        let files = dialects::all().into_iter().filter_map(|dialect| dialect.config_file());
+        files.fold(command, |command, file| {
+            command.arg(Arg::new(file.flag).long(file.flag).value_name("FILE").help(file.about))
+        })
+    }
+
+    /// Takes what those flags say.
+    pub(crate) fn with_files(self, matches: &ArgMatches) -> Self {
+        let given = dialects::all().into_iter().filter_map(|dialect| {
+            let file = dialect.config_file()?;
+            let path = matches.get_one::<String>(file.flag)?.clone();
+            Some(NamedFile { surface: dialect.name(), key: file.key, path })
+        });
+        Self { files: given.collect(), ..self }
+    }
+
     pub(crate) async fn run(self) -> Result<(), CommandError> {
         let config = Config::development(DevelopmentSettings {
             listen: self.listen,
@@ -40,6 +71,8 @@ impl Dev {
             data: self.data,
             smtp: self.smtp,
             origin: self.origin,
+            root: self.files.first().map(|file| file.surface.to_owned()),
+            dialects: self.files.into_iter().map(NamedFile::section).collect(),
         })
         .map_err(|error: ConfigError| CommandError::Config(error))?;
         telemetry::log(config.log);
@@ -47,5 +80,12 @@ impl Dev {
         let stop = node::interrupted();
         print(&node.greeting())?;
         Ok(node.run(stop).await?)
+    }
+}
+
+impl NamedFile {
+    /// The surface and the section that names the file.
+    fn section(self) -> (String, Table) {
+        (self.surface.to_owned(), Table::from_iter([(self.key.to_owned(), Value::String(self.path))]))
     }
 }

@@ -24,6 +24,10 @@ pub(crate) struct DevelopmentSettings {
     pub(crate) data: PathBuf,
     pub(crate) smtp: Option<String>,
     pub(crate) origin: Option<String>,
+    /// What each surface is told, by its name.
+    pub(crate) dialects: HashMap<String, toml::Table>,
+    /// The surface that answers where nobody else does.
+    pub(crate) root: Option<String>,
 }
 
 /// Names that are never anybody's: RFC 6761 and RFC 9476.
@@ -38,7 +42,7 @@ pub(crate) fn is_development_host(host: &str) -> bool {
 impl Config {
     /// The configuration of `countersign dev`.
     pub(crate) fn development(settings: DevelopmentSettings) -> Result<Self, ConfigError> {
-        let DevelopmentSettings { listen, admin_listen, data, smtp, origin } = settings;
+        let DevelopmentSettings { listen, admin_listen, data, smtp, origin, dialects, root } = settings;
         let listeners = [("--listen", Some(listen)), ("--admin-listen", admin_listen)];
         for (flag, address) in listeners {
             if address.is_some_and(|address| !address.ip().is_loopback()) {
@@ -71,7 +75,8 @@ impl Config {
             projects: Projects::new(project, []),
             relays: relays.transpose()?.into_iter().collect(),
             sender: "countersign <countersign@localhost>".to_owned(),
-            dialects: HashMap::new(),
+            root,
+            dialects,
             log: LogSettings { level: tracing::Level::INFO, is_json: false },
         })
     }

@@ -39,11 +39,17 @@ pub(super) struct RawServer {
     pub(super) listen: SocketAddr,
     pub(super) admin_listen: Option<SocketAddr>,
     pub(super) trusted_proxies: Vec<String>,
+    pub(super) root: Option<String>,
 }
 
 impl Default for RawServer {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8080)), admin_listen: None, trusted_proxies: Vec::new() }
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            admin_listen: None,
+            trusted_proxies: Vec::new(),
+            root: None,
+        }
     }
 }
 

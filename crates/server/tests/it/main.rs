@@ -1,6 +1,6 @@
 //! The binary as people start it: on real sockets, real files and real mail.
 //!
-//! What needs the login surface is in one module behind its feature, so that the surface can be deleted.
+//! What needs a surface is in one module behind its feature, so that the surface can be deleted.
 
 #[cfg(test)]
 mod boot;
@@ -8,6 +8,9 @@ mod boot;
 mod hostile;
 #[cfg(test)]
 mod identity;
+#[cfg(test)]
+#[cfg(feature = "kratos")]
+mod kratos;
 #[cfg(test)]
 #[cfg(feature = "login")]
 mod login;

@@ -152,7 +152,7 @@ fn the_environment_is_refused_where_it_names_nothing() {
     for (name, sentence) in [
         (
             "COUNTERSIGN__SERVER__PORT",
-            "unknown field `port`, expected one of `listen`, `admin_listen`, `trusted_proxies`",
+            "unknown field `port`, expected one of `listen`, `admin_listen`, `trusted_proxies`, `root`",
         ),
         ("COUNTERSIGN__", "COUNTERSIGN__ in the environment names no key of the configuration"),
         ("COUNTERSIGN__SERVER__", "COUNTERSIGN__SERVER__ in the environment names no key of the configuration"),

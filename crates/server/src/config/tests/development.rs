@@ -10,6 +10,8 @@ pub(super) fn development_settings() -> DevelopmentSettings {
         data: PathBuf::from("data"),
         smtp: None,
         origin: None,
+        dialects: HashMap::new(),
+        root: None,
     }
 }
 

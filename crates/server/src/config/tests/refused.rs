@@ -21,7 +21,7 @@ fn what_is_missing_misspelled_or_of_the_wrong_type_is_refused_in_one_sentence() 
         ),
         (
             least_and("server.port = 80"),
-            "unknown field `port`, expected one of `listen`, `admin_listen`, `trusted_proxies`",
+            "unknown field `port`, expected one of `listen`, `admin_listen`, `trusted_proxies`, `root`",
         ),
         (least_and("database.url = 'x'"), "unknown field `url`, expected `path`"),
         (
@@ -262,6 +262,10 @@ fn a_surface_that_is_not_built_in_is_refused() {
     assert_eq!(
         Folder::new().refusal(&least_and("dialects.telepathy = {}"), &[]),
         format!("dialects.telepathy: no such surface; there are: {}", known.join(", "))
+    );
+    assert_eq!(
+        Folder::new().refusal(&least_and("server.root = \"telepathy\""), &[]),
+        format!("server.root: no such surface; there are: {}", known.join(", "))
     );
 }
 

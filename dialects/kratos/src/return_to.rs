@@ -1,0 +1,254 @@
+//! `return_to`: where people go when a flow is over, and only to places that the operator allowed.
+//!
+//! Nothing is guessed: a text that two programs could read as two different places is refused, and what goes out is put together from
+//! the parts that were compared.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use crate::config::Config;
+use crate::error::Status;
+
+/// A URL, or the part of one that was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Parts<'a> {
+    scheme: Option<&'a str>,
+    host: Option<&'a str>,
+    /// From the path on.
+    rest: &'a str,
+}
+
+/// Why a `return_to` is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Objection {
+    Unreadable,
+    Forbidden,
+}
+
+/// Checks a `return_to` when a flow begins.
+///
+/// # Errors
+/// 400: with an id where it is not allowed, without one where it cannot be read.
+pub(crate) fn check(config: &Config, return_to: Option<&str>) -> Result<(), Status> {
+    match return_to.map(|text| allowed(config, text)) {
+        None | Some(Ok(_)) => Ok(()),
+        Some(Err(Objection::Forbidden)) => Err(Status::return_to_forbidden()),
+        Some(Err(Objection::Unreadable)) => Err(Status::bad_request("The URL in return_to cannot be read")),
+    }
+}
+
+/// Where people go on to: `return_to` where it is allowed, else `after`, else the default.
+pub(crate) fn continue_url(config: &Config, return_to: Option<&str>, after: Option<&str>) -> String {
+    let chosen = return_to.and_then(|text| allowed(config, text).ok());
+    chosen.unwrap_or_else(|| after.unwrap_or(&config.default_return_url).to_owned())
+}
+
+/// The place that `return_to` means, if people may be sent there.
+fn allowed(config: &Config, return_to: &str) -> Result<String, Objection> {
+    let given = split(return_to).ok_or(Objection::Unreadable)?;
+    let default = split(&config.default_return_url);
+    let default = default.as_ref();
+    let scheme = given.scheme.or(default.and_then(|url| url.scheme)).ok_or(Objection::Forbidden)?;
+    let host = given.host.or(default.and_then(|url| url.host)).ok_or(Objection::Forbidden)?;
+    let is_whole = given.rest.is_empty() || given.rest.starts_with(['/', '?', '#']);
+    let path = if is_whole { given.rest.to_owned() } else { format!("/{}", given.rest) };
+    let compared = plain_path(&path);
+    let own = format!("{}/self-service", config.public.text);
+    let list = config.allowed_return_urls.iter().map(String::as_str).chain([own.as_str()]);
+    let is_allowed = list.filter_map(split).any(|entry| {
+        entry.scheme.is_some_and(|allowed| allowed.eq_ignore_ascii_case(scheme))
+            && entry.host.is_some_and(|allowed| covers(allowed, host))
+            && compared.starts_with(if entry.rest.is_empty() { "/" } else { entry.rest })
+    });
+    if !is_allowed {
+        return Err(Objection::Forbidden);
+    }
+    Ok(format!("{scheme}://{host}{}", encoded(&path)))
+}
+
+/// Whether `entry` of the list, a host or `*.` and a domain of at least two labels, stands for `host`.
+fn covers(entry: &str, host: &str) -> bool {
+    let host = host.to_ascii_lowercase();
+    let entry = entry.to_ascii_lowercase();
+    match entry.strip_prefix('*') {
+        Some(suffix) => suffix.starts_with('.') && suffix.matches('.').count() > 1 && host.ends_with(suffix),
+        None => entry == host,
+    }
+}
+
+/// The path up to a `?` or `#`, with `.` and `..` taken for what browsers take them for.
+fn plain_path(rest: &str) -> String {
+    let path = rest.split(['?', '#']).next().unwrap_or_default();
+    let mut kept: Vec<&str> = Vec::new();
+    let mut ends_in_dots = false;
+    for segment in path.split('/').skip(1) {
+        let name = segment.to_ascii_lowercase().replace("%2e", ".");
+        ends_in_dots = matches!(name.as_str(), "." | "..");
+        if name == ".." {
+            kept.pop();
+        } else if name != "." {
+            kept.push(segment);
+        }
+    }
+    let slash = if ends_in_dots && !kept.is_empty() { "/" } else { "" };
+    format!("/{}{slash}", kept.join("/"))
+}
+
+/// Takes a URL or the end of one apart. `None` where it holds what has no place in any: whoever sends that wants it misread.
+fn split(text: &str) -> Option<Parts<'_>> {
+    if text.is_empty() || text.chars().any(|char| char.is_control() || char.is_whitespace() || char == '\\') {
+        return None;
+    }
+    let (scheme, after) = match text.split_once(':') {
+        Some((scheme, after)) if is_scheme(scheme) => (Some(scheme), after),
+        _ => (None, text),
+    };
+    let Some(after) = after.strip_prefix("//") else {
+        // `javascript:…`, and `https:evil.example`, which browsers take for an absolute URL: an empty host is nobody's.
+        return Some(Parts { scheme, host: scheme.map(|_| ""), rest: after });
+    };
+    let end = after.find(['/', '?', '#']).unwrap_or(after.len());
+    let (host, rest) = after.split_at_checked(end)?;
+    // Neither user names, nor escapes, nor letters that need a table to be compared.
+    let is_plain = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_~:[]*".contains(&byte));
+    Some(Parts { scheme, host: Some(if is_plain { host } else { "" }), rest })
+}
+
+fn is_scheme(text: &str) -> bool {
+    text.starts_with(|char: char| char.is_ascii_alphabetic())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+}
+
+/// The path as a header and an attribute may hold it.
+fn encoded(path: &str) -> Cow<'_, str> {
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"\"<>`".contains(&byte);
+    if path.bytes().all(is_plain) {
+        return path.into();
+    }
+    let mut text = String::with_capacity(path.len() + 16);
+    for byte in path.bytes() {
+        if is_plain(byte) {
+            text.push(byte.into());
+        } else {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "%{byte:02X}");
+        }
+    }
+    text.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::testing;
+
+    const FILE: &str = r#"
+selfservice:
+  default_browser_return_url: https://ui.test/
+  allowed_return_urls: ["https://ui.test", "https://app.test/inside", "https://*.wild.test", "https://*.org", "demo://done"]
+  flows: {error: {ui_url: /error}, login: {ui_url: /login}, registration: {ui_url: /registration}}
+"#;
+
+    fn config() -> Config {
+        testing::read(FILE)
+    }
+
+    fn place(return_to: &str) -> Result<String, Objection> {
+        allowed(&config(), return_to)
+    }
+
+    #[test]
+    fn what_is_allowed_is_gone_to_as_it_was_written() {
+        for same in [
+            "https://ui.test/",
+            "https://ui.test",
+            "https://ui.test/a?x=1#y",
+            "https://app.test/inside/page?x=1",
+            "https://app.test/insideout",
+            "https://a.b.wild.test/",
+            "demo://done?x=1",
+            "https://accounts.test/self-service/login/browser",
+        ] {
+            assert_eq!(place(same).as_deref(), Ok(same));
+        }
+        assert_eq!(place("HTTPS://UI.test/").as_deref(), Ok("HTTPS://UI.test/"));
+        assert_eq!(place("/welcome?x=1").as_deref(), Ok("https://ui.test/welcome?x=1"));
+        assert_eq!(place("welcome").as_deref(), Ok("https://ui.test/welcome"));
+        assert_eq!(place("//ui.test/x").as_deref(), Ok("https://ui.test/x"));
+        assert_eq!(place("https://ui.test/caf\u{e9}\"").as_deref(), Ok("https://ui.test/caf%C3%A9%22"));
+    }
+
+    #[test]
+    fn st_14_nobody_is_sent_elsewhere() {
+        for elsewhere in [
+            "https://evil.test/",
+            "http://ui.test/",
+            "https://ui.test:8443/",
+            "https://ui.test.evil.test/",
+            "https://evilui.test/",
+            "https://ui.test@evil.test/",
+            "https://user@ui.test/",
+            "https://ui.test%2f@evil.test/",
+            "https://ui.test%00.evil.test/",
+            "https://\u{ff55}i.test/",
+            "https://wild.test.evil.test/",
+            "https://wild.test/",
+            "https://example.org/",
+            "https://127.0.0.1/",
+            "https://[::1]/",
+            "https://2130706433/",
+            "//evil.test/",
+            "///evil.test/",
+            "https:///evil.test/",
+            "https:evil.test",
+            "https:/evil.test",
+            "javascript:alert(1)",
+            "data:text/html,x",
+            "https://app.test/inside/../outside",
+            "https://app.test/inside/%2e%2E/outside",
+            "https://app.test/",
+            "https://*.wild.test.evil/",
+            "https://accounts.test/other",
+        ] {
+            assert_eq!(place(elsewhere), Err(Objection::Forbidden), "{elsewhere}");
+        }
+        for unreadable in [
+            "",
+            " https://ui.test/",
+            "https://ui.test\\@evil.test/",
+            "/\\evil.test",
+            "/\t/evil.test",
+            "https://ui.test/\r\nx: y",
+        ] {
+            assert_eq!(place(unreadable), Err(Objection::Unreadable), "{unreadable:?}");
+        }
+    }
+
+    #[test]
+    fn a_flow_ends_where_it_may() {
+        let config = config();
+        assert_eq!(
+            continue_url(&config, Some("https://app.test/inside"), Some("https://ui.test/after")),
+            "https://app.test/inside"
+        );
+        assert_eq!(
+            continue_url(&config, Some("https://evil.test/"), Some("https://ui.test/after")),
+            "https://ui.test/after"
+        );
+        assert_eq!(continue_url(&config, None, None), "https://ui.test/");
+    }
+
+    #[test]
+    fn a_flow_begins_with_a_return_to_that_is_allowed_or_with_none() {
+        let config = config();
+        assert!(check(&config, None).is_ok() && check(&config, Some("/welcome")).is_ok());
+        assert_eq!(check(&config, Some("https://evil.test/")), Err(Status::return_to_forbidden()));
+        assert!(check(&config, Some("/\\")).is_err_and(|status| status != Status::return_to_forbidden()));
+    }
+
+    #[test]
+    fn dots_are_taken_for_what_browsers_take_them_for() {
+        let read = ["/a/b", "/a/../b", "/a/./b/", "/../..", "/a/%2E%2e/", "/a/b/..", "/a?/../b", ""].map(plain_path);
+        assert_eq!(read, ["/a/b", "/b", "/a/b/", "/", "/", "/a/", "/a", "/"]);
+    }
+}
