@@ -7,6 +7,7 @@
 pub mod body;
 pub mod client;
 pub mod dialect;
+pub mod hand_over;
 pub mod respond;
 
 pub use body::{Accepts, BodyError, Position, Received, Text};
