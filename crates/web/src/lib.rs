@@ -8,6 +8,7 @@ pub mod body;
 pub mod client;
 pub mod dialect;
 pub mod hand_over;
+pub mod page;
 pub mod respond;
 
 pub use body::{Accepts, BodyError, Position, Received, Text};
