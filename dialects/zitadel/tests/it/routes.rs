@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use http::Method;
-use web::Failure;
+use web::{Dialect as _, Failure};
 
 use crate::support::{ADA, Answer, EMAIL, ME, Mounted, RESEND, VERIFY, with_headers};
 
@@ -43,6 +43,7 @@ async fn a_path_that_is_not_there_is_said_in_the_surfaces_shape() {
     }
     assert_eq!(mounted.surface().prefixes, ["/auth"]);
     assert!(mounted.surface().administration.is_none());
+    assert_eq!(countersign_zitadel::Zitadel.algorithms(), [engine::Algorithm::Rs256]);
 }
 
 #[tokio::test]

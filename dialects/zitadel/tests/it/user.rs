@@ -69,12 +69,15 @@ async fn a_user_is_shown_as_far_as_he_is_known() {
 #[tokio::test]
 async fn a_phone_number_is_shown_where_there_is_one() {
     let mounted = Mounted::new().await;
-    let phone = Address::from_stored(engine::Channel::Sms, "+41791234567".to_owned());
-    let phone = WantedAddress { address: phone, verified: None };
-    let ada = mounted.added("{}", vec![wanted(ADA, true), phone]).await;
+    let phone = |number: &str| WantedAddress {
+        address: Address::from_stored(engine::Channel::Sms, number.to_owned()),
+        verified: None,
+    };
+    let addresses = vec![wanted(ADA, true), phone("+41790000000"), phone("+41791234567")];
+    let ada = mounted.added("{}", addresses).await;
     let body = mounted.get(&ada.token, ME).await.ok().json();
     assert_eq!(body["user"]["human"]["phone"], json!({"phone": "+41791234567"}));
-    assert_eq!(body["user"]["loginNames"], json!([ADA, "+41791234567"]));
+    assert_eq!(body["user"]["loginNames"], json!([ADA, "+41790000000", "+41791234567"]));
     assert_eq!(body["user"]["userName"], ADA);
 }
 
@@ -122,6 +125,26 @@ async fn after_its_guesses_an_unproved_address_can_be_asked_about_again() {
     mounted.pass(5);
     mounted.resend(&ada.token).await.ok();
     mounted.verify(&ada.token, &mounted.code(ADA).await).await.ok();
+    assert_eq!(mounted.shown(&ada.token).await, (ADA.to_owned(), true), "it verified, and changed nothing");
+}
+
+#[tokio::test]
+async fn st_27_an_address_that_went_to_somebody_else_is_not_asked_about_again() {
+    let mounted = Mounted::new().await;
+    let ada = mounted.added("{}", vec![wanted(ADA, false)]).await;
+    mounted.resend(&ada.token).await.ok();
+    let code = mounted.code(ADA).await;
+    for _ in 0..5 {
+        mounted.verify(&ada.token, "000000").await.refused(400, 3, "COMMAND-Gdsgs");
+    }
+    let addresses = Some(vec![wanted(BOB, false)]);
+    let change = IdentityChange { revision: None, traits: None, metadata: None, state: None, addresses };
+    mounted.engine().change_identity(&mounted.context(), ada.identity, change).await.unwrap();
+    mounted.added("{}", vec![wanted(ADA, false)]).await;
+    mounted.pass(5);
+    mounted.resend(&ada.token).await.ok();
+    let sent = mounted.world.code(&address(ADA)).await;
+    assert!(sent.is_none_or(|sent| sent == code), "a code went to somebody who did not ask");
 }
 
 #[tokio::test]
