@@ -101,13 +101,18 @@ class Person:
     def authorize(self, parameters):
         """Answers an authorization request by signing in; the parameters that come back to the redirect URI."""
         url = f"{self.origin}/oauth/v2/authorize?{urllib.parse.urlencode(parameters)}"
+        url = self.follow(url, parameters["redirect_uri"])
+        return dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(url).query))
+
+    def follow(self, url, back):
+        """Goes where he is sent and signs in where he is asked to, until he is sent to a URL that begins with `back`: that URL."""
         form = None
         for _ in range(STEPS):
             status, headers, page = self.open(url, form)
             if status in (302, 303):
                 url, form = urllib.parse.urljoin(url, headers["location"]), None
-                if url.startswith(parameters["redirect_uri"]):
-                    return dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(url).query))
+                if url.startswith(back):
+                    return url
                 continue
             assert status == 200, f"{status} at {url}: {page}"
             url, form = self.fill_in(url, page)
