@@ -11,7 +11,9 @@ use crate::{ALGORITHM, NAME, Shared};
 
 /// Names an organisation; here there is one for each project, and it is called as that is.
 const ORGANISATION: HeaderName = HeaderName::from_static("x-zitadel-orgid");
-/// The scope with which a client asks for a token for this API.
+/// The scope that the API is documented with.
+const OPENID: &str = "openid";
+/// The scope with which a client asks for a token for this API, and no other.
 const API_SCOPE: &str = "urn:zitadel:iam:org:project:id:zitadel:aud";
 
 /// How often it is looked for a key that is being made, and how often at most: for five seconds.
@@ -38,7 +40,8 @@ impl Shared {
         self.wait_for_keys(context).await?;
         let claims = hand_over::access_claims(&self.engine, context, &self.issuer, token);
         let claims = claims.map_err(|error| Status::of(Method::Read, error))?;
-        if self.require_api_audience && !claims.scope.split(' ').any(|scope| scope == API_SCOPE) {
+        let is_enough = |scope| scope == API_SCOPE || (scope == OPENID && !self.require_api_audience);
+        if !claims.scope.split(' ').any(is_enough) {
             return Err(Status::token_invalid());
         }
         let caller = self.engine.caller(context, SessionId::new(claims.sid)).await;

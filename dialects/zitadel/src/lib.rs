@@ -61,9 +61,9 @@ impl Dialect for Zitadel {
         let shared = Shared {
             engine: app.engine,
             project: app.project,
+            origins: Origins::new(&app.origin, allowed_origins)?,
             issuer: app.origin,
             require_api_audience,
-            origins: Origins::new(allowed_origins)?,
         };
         let router = rest::router(Arc::new(shared));
         let prefixes = vec![rest::BASE.to_owned()];

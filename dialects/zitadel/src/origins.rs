@@ -12,10 +12,10 @@ use crate::NAME;
 pub(crate) struct Origins(Option<Arc<[HeaderValue]>>);
 
 impl Origins {
-    /// Those of the configuration; without one, any: a page has no more to call with than the token it was given.
-    pub(crate) fn new(configured: Option<Vec<String>>) -> Result<Self, ConfigError> {
+    /// Our `own` and those of the configuration; without one, any: a page has no more to call with than the token it was given.
+    pub(crate) fn new(own: &str, configured: Option<Vec<String>>) -> Result<Self, ConfigError> {
         let Some(configured) = configured else { return Ok(Self(None)) };
-        let origins = configured.iter().map(|origin| read(origin));
+        let origins = configured.iter().map(String::as_str).chain([own]).map(read);
         Ok(Self(Some(origins.collect::<Result<_, _>>()?)))
     }
 

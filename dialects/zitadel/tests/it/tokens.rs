@@ -169,6 +169,24 @@ async fn an_ended_session_takes_its_tokens_with_it() {
 }
 
 #[tokio::test]
+async fn a_token_for_something_else_does_not_do() {
+    let mounted = Mounted::new().await;
+    let ada = mounted.signed_in(ADA).await;
+    for (scope, is_good) in [
+        ("openid", true),
+        ("email openid", true),
+        ("urn:zitadel:iam:org:project:id:zitadel:aud", true),
+        ("email profile offline_access", false),
+        ("openid2", false),
+        ("", false),
+    ] {
+        let mut claims = mounted.claims(ada.session, ada.identity);
+        scope.clone_into(&mut claims.scope);
+        assert_eq!(mounted.email(&mounted.sign(&claims)).await.status == 200, is_good, "{scope}");
+    }
+}
+
+#[tokio::test]
 async fn the_scope_of_the_api_is_asked_for_where_the_configuration_says_so() {
     let mounted = Mounted::with(unlimited(), "require_api_audience = true").await;
     let ada = mounted.signed_in(ADA).await;
@@ -220,8 +238,10 @@ async fn any_page_may_ask_with_a_token_unless_the_configuration_names_those_that
     let ada = mounted.signed_in(EVE).await;
     let authorization = format!("Bearer {}", ada.token);
     let from = |origin| [("authorization", authorization.as_str()), ("origin", origin)];
-    let answer = mounted.ask(with_headers(Method::GET, EMAIL, &from(app), "")).await.ok();
-    assert_eq!(answer.header("access-control-allow-origin"), app);
+    for origin in [app, ORIGIN] {
+        let answer = mounted.ask(with_headers(Method::GET, EMAIL, &from(origin), "")).await.ok();
+        assert_eq!(answer.header("access-control-allow-origin"), origin);
+    }
     for origin in ["https://evil.example.com", "https://app.example.com.evil.com", "http://app.example.com", "null"] {
         let answer = mounted.ask_all(&from(origin)).await.refused(403, 7, "AUTH-DZG21");
         assert_eq!(answer.json()["message"], "Errors.OriginNotAllowed (AUTH-DZG21)");
