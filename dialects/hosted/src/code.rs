@@ -16,7 +16,7 @@ use web::hand_over::{Browser, SignIn, SignedIn};
 use web::page::is_foreign;
 use web::{Accepts, Client, Received, Text, respond};
 
-use crate::page::{Asked, Remark, Told, filled, sign_in_url, whole_seconds};
+use crate::page::{Asked, Remark, Told, filled, sign_in_url, too_soon};
 use crate::sign_in::FORM;
 use crate::visitor::FlowKey;
 use crate::{CODE, Shared};
@@ -214,7 +214,7 @@ impl Shared {
             Ok(_) => respond::see_other(&format!("{}{CODE}?sent=again", self.origin)).map_err(|_| Told::BeginAgain),
             Err(Error::Refused { refusal: Refusal::TooSoon { retry_after }, flow: _ }) => {
                 let words = self.pages.words(standing.sign_in.locales.as_deref(), headers);
-                let error = Some(filled(words, "too_soon", "seconds", whole_seconds(retry_after)));
+                let error = Some(too_soon(words, retry_after));
                 let remark = Remark { error, wait: Some(retry_after), ..Remark::default() };
                 self.code_again(&context, (StatusCode::TOO_MANY_REQUESTS, headers), &standing, remark)
             }

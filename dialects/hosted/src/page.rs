@@ -23,6 +23,9 @@ const TEMPLATES: [(&str, &str); 3] = [
     (SIGN_OUT, include_str!("../templates/sign_out.html")),
 ];
 
+/// Longer waits are told in minutes, and not counted down.
+const LONGEST_COUNTDOWN: u64 = 120;
+
 /// The surface's pages.
 pub(crate) struct HostedPages(Pages);
 
@@ -35,6 +38,8 @@ pub(crate) struct AddressPage<'a> {
     pub(crate) application: &'a str,
     pub(crate) cancel: &'a str,
     pub(crate) error: Option<String>,
+    /// Whether the error is about what was typed.
+    pub(crate) is_invalid: bool,
 }
 
 /// The page that asks for a code.
@@ -50,6 +55,8 @@ struct CodePage<'a> {
     wait: Option<u64>,
     notice: Option<String>,
     error: Option<String>,
+    /// Whether the error is about what was typed.
+    is_invalid: bool,
 }
 
 /// The page that asks whether to sign out.
@@ -201,8 +208,9 @@ impl Shared {
             application: &sign_in.application,
             again: &sign_in_url(sealed),
             cancel: &sign_in.refused_url(&self.origin, sealed, SignInRefusal::AccessDenied),
-            wait: Some(whole_seconds(wait)).filter(|seconds| *seconds > 0),
+            wait: Some(whole_seconds(wait)).filter(|seconds| (1..=LONGEST_COUNTDOWN).contains(seconds)),
             notice: remark.notice,
+            is_invalid: remark.error.is_some() && remark.wait.is_none(),
             error: remark.error,
         };
         let words = self.pages.words(sign_in.locales.as_deref(), headers);
@@ -227,6 +235,16 @@ pub(crate) fn whole_seconds(wait: Duration) -> u64 {
 
 pub(crate) fn retry_after(response: &mut Response, wait: Duration) {
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
+}
+
+/// That another code may only be asked for in `wait`.
+pub(crate) fn too_soon(words: &Words, wait: Duration) -> String {
+    let seconds = whole_seconds(wait);
+    if seconds <= LONGEST_COUNTDOWN {
+        filled(words, "too_soon", "seconds", seconds)
+    } else {
+        filled(words, "too_soon_long", "minutes", seconds.div_ceil(60))
+    }
 }
 
 /// A word with one value put in.

@@ -16,7 +16,7 @@ use web::hand_over::{Browser, PATIENCE, SignIn, SignInRefusal, SignedIn};
 use web::page::is_foreign;
 use web::{Accepts, Client, Received, Text, respond};
 
-use crate::page::{AddressPage, Told, filled, retry_after, whole_seconds};
+use crate::page::{AddressPage, Told, retry_after, too_soon};
 use crate::visitor::FlowKey;
 use crate::{CODE, Shared};
 
@@ -123,7 +123,7 @@ impl Shared {
                 Ok(response)
             }
             Err(Error::Refused { refusal: Refusal::TooSoon { retry_after: wait }, flow: _ }) => {
-                let error = filled(words, "too_soon", "seconds", whole_seconds(wait));
+                let error = too_soon(words, wait);
                 let status = (StatusCode::TOO_MANY_REQUESTS, headers);
                 let mut response = self.address_page(&context, status, shown, typed, Some(error))?;
                 retry_after(&mut response, wait);
@@ -177,6 +177,7 @@ impl Shared {
             email: email.get(..254).unwrap_or(email),
             application: &sign_in.application,
             cancel: &sign_in.refused_url(&self.origin, sealed, SignInRefusal::AccessDenied),
+            is_invalid: error.is_some() && status == StatusCode::BAD_REQUEST,
             error,
         };
         let words = self.pages.words(sign_in.locales.as_deref(), headers);
