@@ -7,9 +7,15 @@ pub(crate) fn all() -> Vec<Box<dyn Dialect>> {
     vec![
         #[cfg(feature = "descope")]
         Box::new(descope::Descope),
+        #[cfg(feature = "hosted")]
+        Box::new(hosted::Hosted),
         #[cfg(feature = "kratos")]
         Box::new(kratos::Kratos),
         #[cfg(feature = "login")]
         Box::new(login::Login),
+        #[cfg(feature = "oidc")]
+        Box::new(oidc::Oidc),
+        #[cfg(feature = "zitadel")]
+        Box::new(zitadel::Zitadel),
     ]
 }

@@ -9,6 +9,8 @@ pub mod client;
 pub mod cookie;
 pub mod csrf;
 pub mod dialect;
+pub mod hand_over;
+pub mod page;
 pub mod respond;
 
 pub use body::{Accepts, BodyError, Position, Received, Text};
