@@ -12,7 +12,7 @@ use crate::code::{self, CodeFormat, Label};
 use crate::env::Timestamp;
 use crate::error::Refusal;
 use crate::flow::{Challenge, Flow, FlowState, Handle, Purpose};
-use crate::id::{AddressId, FlowId, IdentityId, MessageId, SessionId};
+use crate::id::{AddressId, DeviceId, FlowId, IdentityId, MessageId, SessionId};
 use crate::identity::Owner;
 use crate::outbox::{MessageKind, MessageState, OutboxMessage};
 use crate::project::ProjectId;
@@ -38,6 +38,15 @@ pub enum Naming {
     Public,
 }
 
+/// Until when a flow lives that something is asked in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FlowEnd {
+    /// As long as was said when it was opened: a code ends with its flow at the latest.
+    Fixed,
+    /// At least as long as its code.
+    WithCode,
+}
+
 /// A repeat within this answers as the send did and owes nothing.
 pub const REPEAT: Duration = Duration::from_secs(2);
 
@@ -57,8 +66,12 @@ pub struct Asking {
     pub send_limit: Option<SendLimit>,
     /// What a resend does to the code.
     pub mode: ResendMode,
+    /// Until when the flow lives.
+    pub flow_end: FlowEnd,
     /// The id of the message, if one comes to be owed.
     pub message: MessageId,
+    /// The link that is mailed beside the code, sealed for that message.
+    pub link: Option<Vec<u8>>,
     /// What codes are derived with.
     pub keys: Arc<Keys>,
 }
@@ -74,11 +87,13 @@ pub struct Start {
     pub handle: Handle,
     /// Who can name it.
     pub naming: Naming,
+    /// The device it is begun at.
+    pub device: Option<DeviceId>,
     /// What passing shall mean.
     pub purpose: Purpose,
     /// Where the code goes.
     pub address: Address,
-    /// Whose address it is, where the surface knows: [`Purpose::VerifyAddress`].
+    /// Whose address it is, where the surface knows: [`Purpose::VerifyAddress`], which otherwise concerns whoever owns it.
     pub identity: Option<IdentityId>,
     /// On whose behalf an address is changed: [`Purpose::ChangeAddress`].
     pub change: Option<Change>,
@@ -105,8 +120,8 @@ pub struct Start {
 pub struct Change {
     /// A live session of the identity.
     pub session: SessionId,
-    /// The generation of the refresh token that was brought.
-    pub generation: u32,
+    /// The generation of the refresh token that was brought; none for a token that has none.
+    pub generation: Option<u32>,
     /// The address of it that the new one comes to.
     pub current: Address,
     /// Whether the identity keeps that one.
@@ -174,10 +189,11 @@ impl Operation for Start {
         };
         let question = Question { address: &self.address, format: self.format };
         let live = match flow {
+            Some(flow) if self.naming == Naming::Secret => match askable(&flow, self.asking.now) {
+                Ok(()) => Some(flow),
+                Err(refusal) => return StartOutcome::refused(refusal),
+            },
             Some(flow) if flow.is_live(self.asking.now) => Some(flow),
-            Some(dead) if self.naming == Naming::Secret => {
-                return StartOutcome::refused(why_dead(&dead, self.asking.now));
-            }
             Some(_) | None => None,
         };
         if self.disclosure == Disclosure::Telling
@@ -212,7 +228,7 @@ impl Start {
         };
         let caller = caller.ok_or(Refusal::SessionEnded)?;
         caller.check(self.dialect, &self.asking.project, self.asking.now)?;
-        if !caller.session.accepts(change.generation, self.asking.now) {
+        if !change.generation.is_none_or(|generation| caller.session.accepts(generation, self.asking.now)) {
             return Err(Refusal::TokenInvalid);
         }
         let current = caller.account.find(&change.current).ok_or(Refusal::IdentityNotFound)?;
@@ -273,6 +289,7 @@ impl Start {
             purpose: self.purpose,
             state: FlowState::Open,
             identity: terms.identity,
+            device: self.device,
             replaces: terms.replaces,
             attributes: self.attributes.clone(),
             memo: self.memo.clone(),
@@ -301,8 +318,8 @@ impl Operation for Resend {
         match seen.flow {
             None => StartOutcome::refused(Refusal::FlowNotFound),
             Some(flow) if flow.challenge.is_none() => StartOutcome::refused(Refusal::FlowNotFound),
-            Some(flow) => match standing(&flow, self.asking.now) {
-                Ok(()) | Err(Refusal::CodeExpired) => self.asking.repeat(flow, seen.owner.as_ref(), seen.send_log),
+            Some(flow) => match askable(&flow, self.asking.now) {
+                Ok(()) => self.asking.repeat(flow, seen.owner.as_ref(), seen.send_log),
                 Err(refusal) => StartOutcome::refused(refusal),
             },
         }
@@ -330,7 +347,9 @@ impl Asking {
         let Some(challenge) = flow.challenge.clone() else {
             return StartOutcome::refused(Refusal::FlowNotFound);
         };
-        let is_repeat = self.now < challenge.sent_at.plus(REPEAT) && self.now >= challenge.sent_at;
+        let is_repeat = self.now < challenge.sent_at.plus(REPEAT)
+            && self.now >= challenge.sent_at
+            && (self.mode == ResendMode::SameCode || self.send_limit.is_some());
         if is_repeat {
             return Decision { outcome: StartOutcome::Repeated(Box::new(flow)), writes: Vec::new() };
         }
@@ -385,6 +404,11 @@ impl Asking {
         };
         flow.state = FlowState::Sent;
         flow.expires_at = flow.expires_at.max(challenge.expires_at);
+        if flow.purpose == Purpose::VerifyAddress {
+            // A decoy writes to no row at the same cost.
+            let asked = owner.filter(|_| kind == MessageKind::Code).map_or(AddressId::new(0), |owner| owner.address.id);
+            writes.push(Write::AskAddress { id: asked, at: self.now });
+        }
         writes.push(Write::OweMessage(OutboxMessage {
             id: self.message,
             project: self.project.clone(),
@@ -398,6 +422,7 @@ impl Asking {
             not_after: challenge.expires_at,
             created_at: self.now,
             last_error: None,
+            link: self.link.clone(),
         }));
         flow.challenge = Some(challenge);
         writes.push(Write::PutFlow(Box::new(flow.clone())));
@@ -413,6 +438,7 @@ impl Asking {
         previous: Option<&Challenge>,
         kind: MessageKind,
     ) -> Option<Challenge> {
+        let code_ends_at = self.now.plus(self.code_life);
         let mut challenge = Challenge {
             address: question.address.clone(),
             epoch: previous.map_or(1, |previous| previous.epoch.saturating_add(1)),
@@ -420,7 +446,10 @@ impl Asking {
             attempts: previous.map_or(0, |previous| previous.attempts),
             max_attempts,
             sent_at: self.now,
-            expires_at: self.now.plus(self.code_life),
+            expires_at: match self.flow_end {
+                FlowEnd::Fixed => code_ends_at.min(flow.expires_at),
+                FlowEnd::WithCode => code_ends_at,
+            },
             format: question.format,
             key: self.keys.newest(),
             code_digest: None,
@@ -451,7 +480,10 @@ fn concern(flow: &mut Flow, owner: Option<&Owner>) -> MessageKind {
         Purpose::SignInOrUp => (owner_id, true),
         // An address that is owned but was never proved may be signed up for: whoever reads it is its owner.
         Purpose::SignUp => (owner_id.filter(|_| !is_proven), !is_proven),
-        Purpose::VerifyAddress => (flow.identity, owner_id.is_some() && owner_id == flow.identity),
+        Purpose::VerifyAddress => {
+            let identity = flow.identity.or(owner_id);
+            (identity, owner_id.is_some() && owner_id == identity)
+        }
         Purpose::ChangeAddress => (flow.identity, owner_id.is_none() || owner_id == flow.identity),
     };
     flow.identity = identity;
@@ -478,7 +510,11 @@ pub(crate) fn standing(flow: &Flow, now: Timestamp) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Why a flow that is not live is not.
-fn why_dead(flow: &Flow, now: Timestamp) -> Refusal {
-    standing(flow, now).err().unwrap_or(Refusal::FlowExpired)
+/// Whether something may be asked in `flow`, for the first time or again, or why not.
+fn askable(flow: &Flow, now: Timestamp) -> Result<(), Refusal> {
+    match standing(flow, now) {
+        Ok(()) | Err(Refusal::CodeExpired) => Ok(()),
+        Err(Refusal::FlowNotFound) if flow.challenge.is_none() => Ok(()),
+        Err(refusal) => Err(refusal),
+    }
 }

@@ -1,7 +1,16 @@
 //! [`Engine`]: what surfaces call. It mints ids, seeds and times, hands one operation to the store, and tells the observer.
 
+mod devices;
+mod flows;
+mod identities;
 mod outbox;
+mod sessions;
+mod tickets;
 mod tokens;
+
+pub use flows::NewFlow;
+pub use identities::NewIdentity;
+pub use tickets::{NewTicket, Taking};
 
 use std::fmt;
 use std::net::IpAddr;
@@ -12,21 +21,18 @@ use aws_lc_rs::hmac;
 use uuid::Uuid;
 
 use crate::address::Address;
-use crate::challenge::{Asking, Change, Disclosure, Naming, Resend, ResendMode, Start, StartOutcome};
+use crate::challenge::{Change, Disclosure, Naming, ResendMode};
 use crate::code::CodeFormat;
 use crate::env::{Clock, Entropy, Env, IdGen, Timestamp};
-use crate::error::{Error, Fault, Refusal, Result};
-use crate::event::{ChallengeOutcome, Event, Observer, VerificationOutcome};
+use crate::error::Fault;
+use crate::event::{ChallengeOutcome, Event, Observer};
 use crate::flow::{Flow, Handle, Purpose};
-use crate::id::{AddressId, FlowId, IdentityId, MessageId, SessionId};
-use crate::identity::{Identity, IdentityState, Owner, VerifiableAddress};
-use crate::project::{MOST_ATTEMPTS, Project, ProjectId, Projects};
-use crate::register::{Register, Registered};
+use crate::id::{DeviceId, IdentityId};
+use crate::project::{Project, Projects};
 use crate::secret::{Keys, MasterKey, Secret};
-use crate::session::{Caller, EndSessions, Refresh, RefreshOutcome, Rotation, SessionTerms, Sessions};
+use crate::session::SessionTerms;
 use crate::store::Store;
 use crate::token::Keyring;
-use crate::verification::{Verified, Verify, VerifyOutcome};
 
 /// Who sends a request.
 #[derive(Debug, Clone, Copy, Default)]
@@ -55,6 +61,8 @@ pub struct Context<'a> {
 pub struct NewChallenge {
     /// How the surface finds the flow again.
     pub handle: Handle,
+    /// The device it is begun at, for surfaces that know devices.
+    pub device: Option<DeviceId>,
     /// Who can name that handle.
     pub naming: Naming,
     /// What passing shall mean.
@@ -75,12 +83,18 @@ pub struct NewChallenge {
     pub format: CodeFormat,
     /// What asking again does.
     pub mode: ResendMode,
-    /// How long the flow lives.
+    /// How long the flow lives, if it comes to be. One that only its owner can name never lives longer than it was opened for.
     pub flow_life: Duration,
+    /// How long a code lives, where the surface is configured apart from the project.
+    pub code_life: Option<Duration>,
+    /// How many wrong guesses end the flow, where the surface is configured apart from the project. Never more than five.
+    pub max_attempts: Option<u8>,
+    /// A URL that is mailed beside the code, with [`CODE_IN_LINK`](crate::CODE_IN_LINK) where the code belongs.
+    pub link: Option<String>,
 }
 
 /// One submission of a code. Never stored; counted.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Attempt<'a> {
     /// The flows it may belong to.
     pub handles: &'a [Handle],
@@ -218,218 +232,10 @@ impl Engine {
         Context { project, dialect, now: self.now(), client }
     }
 
-    // --- challenges
-
-    /// Sends a code: one operation of the store.
-    ///
-    /// The answer is the same whether or not anybody owns the address.
-    ///
-    /// # Refusals
-    /// `TooSoon`; for a change of address `SessionEnded`, `IdentityInactive`, `TokenInvalid` and, where the present address is not the identity's,
-    /// `IdentityNotFound`; where accounts are told `IdentityNotFound` and `AddressTaken`; for a handle that only its owner can name and whose flow is over also `FlowPassed`, `FlowExpired`,
-    /// `AttemptsExhausted`, `CodeExpired`.
-    pub async fn start_challenge(&self, context: &Context<'_>, new: NewChallenge) -> Result<Started> {
-        let NewChallenge { handle, naming, purpose, address, identity, change, attributes, memo, disclosure, .. } = new;
-        let (channel, mode) = (address.channel(), new.mode);
-        let disclosure = if context.project.policy.reveals_accounts { disclosure } else { Disclosure::Uniform };
-        let operation = Start {
-            asking: self.asking(context, mode),
-            dialect: context.dialect,
-            handle,
-            naming,
-            purpose,
-            address,
-            identity,
-            change,
-            attributes,
-            memo,
-            disclosure,
-            format: new.format,
-            max_attempts: context.project.policy.max_attempts.min(MOST_ATTEMPTS),
-            flow_life: new.flow_life,
-            flow: FlowId::new(self.env.ids.next(context.now)),
-            seed: self.env.bytes(),
-        };
-        let outcome = self.store.start(operation).await?;
-        let (result, outcome) = started(outcome);
-        self.observe(&Event::Challenged { dialect: context.dialect, channel, purpose, outcome });
-        result
-    }
-
-    /// Sends a flow's code again, or a new one, as `mode` says: one operation of the store.
-    ///
-    /// # Refusals
-    /// `FlowNotFound`, `FlowPassed`, `FlowExpired`, `AttemptsExhausted`, `TooSoon`.
-    pub async fn resend(&self, context: &Context<'_>, handle: Handle, mode: ResendMode) -> Result<Started> {
-        let outcome = self.store.resend(Resend { asking: self.asking(context, mode), handle }).await?;
-        let (result, outcome) = started(outcome);
-        if let Some((channel, purpose)) = result.as_ref().ok().and_then(|started| {
-            let challenge = started.flow.challenge.as_ref()?;
-            Some((challenge.address.channel(), started.flow.purpose))
-        }) {
-            self.observe(&Event::Challenged { dialect: context.dialect, channel, purpose, outcome });
-        }
-        result
-    }
-
-    /// Compares a code, and does what its flow is for if it is right: one operation of the store.
-    ///
-    /// # Refusals
-    /// `FlowNotFound`, `FlowPassed`, `FlowExpired`, `CodeMismatch`, `CodeExpired`, `AttemptsExhausted`; and after a right code
-    /// whose purpose cannot be done any more `AddressTaken`, `IdentityNotFound`, `IdentityInactive`.
-    pub async fn verify(&self, context: &Context<'_>, attempt: Attempt<'_>) -> Result<Verified> {
-        let next = || self.env.ids.next(context.now);
-        let operation = Verify {
-            now: context.now,
-            handles: attempt.handles.to_vec(),
-            code: Secret::new(attempt.code.to_owned()),
-            session: attempt.session,
-            session_id: SessionId::new(next()),
-            identity_id: IdentityId::new(next()),
-            address_id: AddressId::new(next()),
-            keys: Arc::clone(&self.keys),
-        };
-        match self.store.verify(operation).await? {
-            VerifyOutcome::Passed(verified) => {
-                self.observe(&Event::Verified { dialect: context.dialect, outcome: VerificationOutcome::Passed });
-                Ok(*verified)
-            }
-            VerifyOutcome::Refused { refusal, flow } => {
-                self.observe(&Event::Verified { dialect: context.dialect, outcome: verification_outcome(refusal) });
-                Err(Error::Refused { refusal, flow })
-            }
-        }
-    }
-
-    /// The flow of a handle.
-    ///
-    /// # Refusals
-    /// `FlowNotFound`.
-    pub async fn flow(&self, handle: Handle) -> Result<Flow> {
-        self.store.flow(handle).await?.ok_or_else(|| Refusal::FlowNotFound.into())
-    }
-
-    fn asking(&self, context: &Context<'_>, mode: ResendMode) -> Asking {
-        Asking {
-            project: context.project.id.clone(),
-            now: context.now,
-            code_life: context.project.policy.code_life,
-            send_limit: context.project.policy.send_limit,
-            mode,
-            message: MessageId::new(self.env.ids.next(context.now)),
-            keys: Arc::clone(&self.keys),
-        }
-    }
-
-    // --- identities and sessions
-
-    /// Adds an identity with an address it has yet to prove. Where the address has an owner already, that one is the answer.
-    pub async fn register(&self, project: &ProjectId, address: Address) -> Result<Registered> {
-        let now = self.now();
-        let identity = Identity {
-            id: IdentityId::new(self.env.ids.next(now)),
-            project: project.clone(),
-            state: IdentityState::Active,
-            traits: "{}".to_owned(),
-            revision: 1,
-            created_at: now,
-            updated_at: now,
-        };
-        let address = VerifiableAddress {
-            id: AddressId::new(self.env.ids.next(now)),
-            identity: identity.id,
-            address,
-            verified_at: None,
-            created_at: now,
-        };
-        Ok(self.store.register(Register { identity, address }).await?)
-    }
-
-    /// Who owns an address.
-    ///
-    /// # Refusals
-    /// `IdentityNotFound`.
-    pub async fn owner(&self, project: &ProjectId, address: &Address) -> Result<Owner> {
-        let owner = self.store.owner(project.clone(), address.clone()).await?;
-        owner.ok_or_else(|| Refusal::IdentityNotFound.into())
-    }
-
-    /// A live session of this surface, and whose it is.
-    ///
-    /// # Refusals
-    /// `SessionEnded`, `IdentityInactive`.
-    pub async fn caller(&self, context: &Context<'_>, session: SessionId) -> Result<Caller> {
-        let caller = self.store.caller(session).await?.ok_or(Refusal::SessionEnded)?;
-        caller.check(context.dialect, &context.project.id, context.now)?;
-        Ok(caller)
-    }
-
-    /// Has a session go on: one operation of the store. The answer's session has the generation that the next token must name.
-    ///
-    /// # Refusals
-    /// `SessionEnded`, `IdentityInactive`, `TokenInvalid` (the session lives on), `TokenReused` (it has been ended).
-    pub async fn refresh(
-        &self,
-        context: &Context<'_>,
-        session: SessionId,
-        generation: u32,
-        rotation: Rotation,
-    ) -> Result<Caller> {
-        let project = context.project.id.clone();
-        let operation = Refresh { now: context.now, project, dialect: context.dialect, session, generation, rotation };
-        match self.store.refresh(operation).await? {
-            RefreshOutcome::Refreshed(caller) => Ok(*caller),
-            RefreshOutcome::Refused(refusal) => Err(refusal.into()),
-        }
-    }
-
-    /// Ends a session, or all of whom it belongs to: one operation of the store.
-    ///
-    /// # Refusals
-    /// `SessionEnded`.
-    pub async fn end_sessions(&self, context: &Context<'_>, session: SessionId, which: Sessions) -> Result<()> {
-        let project = context.project.id.clone();
-        let operation = EndSessions { now: context.now, project, dialect: context.dialect, session, which };
-        Ok(self.store.end_sessions(operation).await??)
-    }
-
     fn observe(&self, event: &Event) {
         self.observer.observe(event);
         if matches!(event, Event::Challenged { outcome: ChallengeOutcome::Started, .. }) {
             self.observer.observe(&Event::MessageOwed);
         }
-    }
-}
-
-/// What a surface and the observer are told of a start or resend.
-fn started(outcome: StartOutcome) -> (Result<Started>, ChallengeOutcome) {
-    let (flow, outcome) = match outcome {
-        StartOutcome::Started(flow) => (flow, ChallengeOutcome::Started),
-        StartOutcome::Repeated(flow) => (flow, ChallengeOutcome::Repeated),
-        StartOutcome::Refused(refusal) => {
-            let is_budget = matches!(refusal, Refusal::TooSoon { .. });
-            let outcome = if is_budget { ChallengeOutcome::TooSoon } else { ChallengeOutcome::Refused };
-            return (Err(refusal.into()), outcome);
-        }
-    };
-    let masked = flow.challenge.as_ref().map(|challenge| challenge.address.masked()).unwrap_or_default();
-    (Ok(Started { flow: *flow, masked }), outcome)
-}
-
-fn verification_outcome(refusal: Refusal) -> VerificationOutcome {
-    match refusal {
-        Refusal::CodeMismatch { .. } => VerificationOutcome::Mismatch,
-        Refusal::AttemptsExhausted => VerificationOutcome::Exhausted,
-        Refusal::FlowExpired | Refusal::CodeExpired => VerificationOutcome::Expired,
-        Refusal::FlowPassed => VerificationOutcome::Replayed,
-        Refusal::FlowNotFound => VerificationOutcome::NotFound,
-        Refusal::AddressMalformed
-        | Refusal::AddressTaken
-        | Refusal::IdentityNotFound
-        | Refusal::IdentityInactive
-        | Refusal::SessionEnded
-        | Refusal::TokenInvalid
-        | Refusal::TokenReused
-        | Refusal::TooSoon { .. } => VerificationOutcome::Refused,
     }
 }

@@ -127,6 +127,11 @@ pub struct IdGen {
 /// 2025-01-01T00:00:00Z in milliseconds; 41 bits last until 2094.
 const ID_EPOCH: i64 = 1_735_689_600_000;
 
+/// When an id was made.
+pub(crate) const fn made_at(id: i64) -> Timestamp {
+    Timestamp::from_millis((id >> 22) + ID_EPOCH)
+}
+
 impl IdGen {
     /// A generator for node `node` (its lowest 10 bits count) that never gives an id below `highest`, the highest
     /// there is in the database.

@@ -79,12 +79,18 @@ pub enum Refusal {
     IdentityNotFound,
     /// The identity may not sign in.
     IdentityInactive,
+    /// The identity was changed by somebody else in the meantime.
+    IdentityChanged,
     /// There is no such session, or it is over.
     SessionEnded,
     /// The token is none of ours, or has been replaced.
     TokenInvalid,
     /// The token was replaced long ago: its session has been ended.
     TokenReused,
+    /// The ticket is none of ours, over, or shown by somebody it was not made for, which ends it.
+    TicketInvalid,
+    /// The ticket was taken before: the session that it opened has been ended.
+    TicketReused,
     /// Another message may be asked for in `retry_after`.
     TooSoon {
         /// How long to wait.

@@ -8,7 +8,7 @@ use std::fmt;
 use crate::address::Address;
 use crate::code::{CodeFormat, Derivation, Label};
 use crate::env::Timestamp;
-use crate::id::{AddressId, FlowId, IdentityId, MessageId};
+use crate::id::{AddressId, DeviceId, FlowId, IdentityId, MessageId};
 use crate::project::ProjectId;
 use crate::secret::{Digest, KeyId, Keys, Secret, fingerprint};
 
@@ -153,6 +153,8 @@ pub struct Flow {
     pub state: FlowState,
     /// Whom it concerns: the owner of the address when it was asked about, or the identity that passed.
     pub identity: Option<IdentityId>,
+    /// The device it was begun at, for surfaces that know devices.
+    pub device: Option<DeviceId>,
     /// The address that passing takes away from the identity: [`Purpose::ChangeAddress`] only.
     pub replaces: Option<AddressId>,
     /// What was said about the identity that may come to be: a JSON object, unproven until the flow passes.

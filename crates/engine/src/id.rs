@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::env::Timestamp;
+
 /// Declares an id type over `i64`.
 macro_rules! typed_id {
     ($($(#[$doc:meta])* $name:ident)+) => {$(
@@ -13,6 +15,11 @@ macro_rules! typed_id {
             /// The id `value`, as the store keeps it.
             pub const fn new(value: i64) -> Self {
                 Self(value)
+            }
+
+            /// When it was made, as far as a millisecond tells.
+            pub const fn made_at(self) -> Timestamp {
+                crate::env::made_at(self.0)
             }
 
             /// The number.
@@ -38,6 +45,8 @@ typed_id! {
     AddressId
     /// Names a [`Session`](crate::Session).
     SessionId
+    /// Names a [`Device`](crate::Device).
+    DeviceId
     /// Names an [`OutboxMessage`](crate::OutboxMessage).
     MessageId
 }

@@ -40,6 +40,8 @@ pub struct Identity {
     pub state: IdentityState,
     /// What is known about it: a JSON object, as text.
     pub traits: String,
+    /// What surfaces keep about it, each under its own name: a JSON object, as text.
+    pub metadata: String,
     /// Grows by one with each change.
     pub revision: i64,
     /// When it came to be.
@@ -59,6 +61,8 @@ pub struct VerifiableAddress {
     pub address: Address,
     /// When its owner first proved to read it, if ever.
     pub verified_at: Option<Timestamp>,
+    /// When a code was last sent to have it proved; none again once it is.
+    pub asked_at: Option<Timestamp>,
     /// When it was given to the identity.
     pub created_at: Timestamp,
 }

@@ -13,7 +13,9 @@
 mod address;
 mod budget;
 mod challenge;
+mod change;
 mod code;
+mod device;
 mod engine;
 mod env;
 mod error;
@@ -21,36 +23,45 @@ mod event;
 mod flow;
 mod id;
 mod identity;
+mod opening;
 mod outbox;
 mod project;
 mod register;
 mod secret;
 mod session;
 mod store;
+mod ticket;
 mod token;
 mod verification;
 
 pub use address::{Address, Channel};
 pub use budget::{SendLimit, SendLog};
 pub use challenge::{
-    Asking, Change, Disclosure, Keeping, Naming, RENEWAL, REPEAT, Resend, ResendMode, Start, StartOutcome, StartSeen,
+    Asking, Change, Disclosure, FlowEnd, Keeping, Naming, RENEWAL, REPEAT, Resend, ResendMode, Start, StartOutcome,
+    StartSeen,
 };
+pub use change::{ChangeIdentity, ChangeSeen, EraseIdentity, IdentityChange, WantedAddress};
 pub use code::{Alphabet, CodeFormat};
-pub use engine::{Attempt, Client, Context, Engine, NewChallenge, OpenError, Parts, Started};
+pub use device::{ChangeDevice, Device, DeviceChange, DeviceView};
+pub use engine::{
+    Attempt, Client, Context, Engine, NewChallenge, NewFlow, NewIdentity, NewTicket, OpenError, Parts, Started, Taking,
+};
 pub use env::{Clock, Entropy, Env, IdGen, SystemClock, SystemEntropy, Timestamp};
 pub use error::{BoxError, Error, Fault, Refusal, Result, StoreError};
 pub use event::{ChallengeOutcome, Deaf, Event, Observer, VerificationOutcome};
 pub use flow::{Challenge, Flow, FlowState, Handle, Purpose};
-pub use id::{AddressId, FlowId, IdentityId, MessageId, SessionId};
+pub use id::{AddressId, DeviceId, FlowId, IdentityId, MessageId, SessionId};
 pub use identity::{Account, Identity, IdentityState, Owner, VerifiableAddress};
+pub use opening::{Annotate, OpenFlow};
 pub use outbox::{
-    Delivery, DeliveryOutcome, LEASE, LEAST_LIFE, LOOK_AHEAD, Lease, Leased, Leases, MessageKind, MessageState,
-    OutboxMessage, Settle, Shown, back_off,
+    CODE_IN_LINK, Delivery, DeliveryOutcome, LEASE, LEAST_LIFE, LOOK_AHEAD, Lease, Leased, Leases, MessageKind,
+    MessageState, OutboxMessage, Settle, Shown, back_off,
 };
 pub use project::{MOST_ATTEMPTS, Policy, Project, ProjectId, Projects};
 pub use register::{Register, Registered};
 pub use secret::{Digest, KeyId, Keys, MasterKey, Secret};
 pub use session::{Caller, EndSessions, GRACE, Refresh, RefreshOutcome, Rotation, Session, SessionTerms, Sessions};
 pub use store::{Decision, MessageQuery, Operation, OutboxDepth, Reply, Store, Swept, Write};
+pub use ticket::{TakeTicket, Taken, Ticket, TicketSeen};
 pub use token::{Algorithm, SealedKey, Times};
 pub use verification::{FlowSeen, Verified, Verify, VerifyOutcome};

@@ -98,6 +98,26 @@ pub struct OutboxMessage {
     pub created_at: Timestamp,
     /// What the last failed delivery said. Never a code or an address.
     pub last_error: Option<String>,
+    /// The link that is mailed beside the code, with [`CODE_IN_LINK`] where the code belongs. Sealed: it names what the surface calls
+    /// its flow, of which the database has only a digest.
+    pub link: Option<Vec<u8>>,
+}
+
+/// What stands for the code in a mailed link.
+pub const CODE_IN_LINK: &str = "{code}";
+
+impl OutboxMessage {
+    /// Where a message's link is sealed.
+    pub(crate) fn link_place(id: MessageId) -> String {
+        format!("outbox/{id}")
+    }
+
+    /// Its link with `code` in it; none where it has none, or once its key is gone.
+    pub(crate) fn open_link(&self, keys: &Keys, code: &Secret<String>) -> Option<Secret<String>> {
+        let opened = keys.open(&Self::link_place(self.id), self.link.as_deref()?)?;
+        let link = std::str::from_utf8(opened.expose()).ok()?;
+        Some(Secret::new(link.replace(CODE_IN_LINK, code.expose())))
+    }
 }
 
 /// A message somebody may now send, until its lease ends.
@@ -115,6 +135,8 @@ pub struct Leased {
     pub recipient: Address,
     /// What it carries.
     pub code: Secret<String>,
+    /// Where the code may be brought back by a click.
+    pub link: Option<Secret<String>>,
     /// How many deliveries were tried before.
     pub attempts: u32,
     /// The end of the code's life; see [`LEAST_LIFE`].
@@ -230,6 +252,7 @@ impl Operation for Lease {
             messages.push(Leased {
                 id: message.id,
                 lease,
+                link: message.open_link(&self.keys, &code),
                 project: message.project,
                 purpose: flow.purpose,
                 recipient: message.recipient,
@@ -302,4 +325,6 @@ pub struct Shown {
     pub purpose: Option<Purpose>,
     /// Its code; none where the flow has been replaced.
     pub code: Option<Secret<String>>,
+    /// Its link, where it has one.
+    pub link: Option<Secret<String>>,
 }

@@ -7,16 +7,25 @@ use std::time::Duration;
 
 use crate::env::Timestamp;
 use crate::error::Refusal;
-use crate::id::{IdentityId, SessionId};
+use crate::id::{DeviceId, IdentityId, SessionId};
 use crate::identity::{Account, IdentityState};
 use crate::project::ProjectId;
 use crate::store::{Decision, Operation, Write};
 
 /// What a session that a passed code opens shall be like.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionTerms {
     /// How long it lives.
     pub life: Duration,
+    /// The surface's own small note.
+    pub memo: Option<String>,
+}
+
+impl SessionTerms {
+    /// A session of this life, about which there is nothing to note.
+    pub const fn of(life: Duration) -> Self {
+        Self { life, memo: None }
+    }
 }
 
 /// One signed-in identity.
@@ -30,8 +39,12 @@ pub struct Session {
     pub dialect: String,
     /// Who is signed in.
     pub identity: IdentityId,
+    /// The device it was opened at, for surfaces that know devices.
+    pub device: Option<DeviceId>,
     /// How it was proved: the channel's name.
     pub method: String,
+    /// The surface's own small note, opaque to the engine.
+    pub memo: Option<String>,
     /// When it began.
     pub issued_at: Timestamp,
     /// When its life ends.
@@ -44,6 +57,38 @@ pub struct Session {
     pub rotated_at: Timestamp,
     /// When the one before it came to be.
     pub previous_rotated_at: Timestamp,
+}
+
+/// A session that is about to begin.
+pub(crate) struct Beginning<'a> {
+    pub(crate) id: SessionId,
+    pub(crate) project: &'a ProjectId,
+    pub(crate) dialect: &'a str,
+    pub(crate) identity: IdentityId,
+    pub(crate) device: Option<DeviceId>,
+    pub(crate) method: &'a str,
+    pub(crate) now: Timestamp,
+}
+
+impl Beginning<'_> {
+    /// The session, with its first refresh token.
+    pub(crate) fn session(self, terms: &SessionTerms) -> Session {
+        Session {
+            id: self.id,
+            project: self.project.clone(),
+            dialect: self.dialect.to_owned(),
+            identity: self.identity,
+            device: self.device,
+            method: self.method.to_owned(),
+            memo: terms.memo.clone(),
+            issued_at: self.now,
+            expires_at: self.now.plus(terms.life),
+            ended_at: None,
+            generation: 0,
+            rotated_at: self.now,
+            previous_rotated_at: self.now,
+        }
+    }
 }
 
 impl Session {

@@ -9,15 +9,19 @@ use std::pin::Pin;
 use crate::address::Address;
 use crate::budget::SendLog;
 use crate::challenge::{Resend, Start, StartOutcome};
+use crate::change::{ChangeIdentity, EraseIdentity};
+use crate::device::{ChangeDevice, Device, DeviceView};
 use crate::env::Timestamp;
 use crate::error::{Refusal, StoreError};
 use crate::flow::{Flow, Handle};
-use crate::id::{AddressId, FlowId, IdentityId, MessageId, SessionId};
-use crate::identity::{Identity, Owner, VerifiableAddress};
+use crate::id::{AddressId, DeviceId, FlowId, IdentityId, MessageId, SessionId};
+use crate::identity::{Account, Identity, IdentityState, Owner, VerifiableAddress};
+use crate::opening::{Annotate, OpenFlow};
 use crate::outbox::{Lease, Leases, MessageState, OutboxMessage, Settle};
 use crate::project::ProjectId;
 use crate::register::{Register, Registered};
 use crate::session::{Caller, EndSessions, Refresh, RefreshOutcome, Session};
+use crate::ticket::{TakeTicket, Taken, Ticket};
 use crate::token::SealedKey;
 use crate::verification::{Verify, VerifyOutcome};
 
@@ -46,6 +50,13 @@ pub struct Decision<T> {
 pub enum Write {
     /// Puts a flow in the place of whatever had its handle.
     PutFlow(Box<Flow>),
+    /// The surface's note of a flow.
+    AnnotateFlow {
+        /// Which.
+        id: FlowId,
+        /// What it says now.
+        memo: String,
+    },
     /// One more wrong guess.
     CountMiss {
         /// Of this flow.
@@ -64,8 +75,8 @@ pub enum Write {
     DropFlows {
         /// Whom they concern.
         identity: IdentityId,
-        /// The one that stays.
-        except: FlowId,
+        /// The one that stays, if any.
+        except: Option<FlowId>,
     },
     /// A new identity.
     AddIdentity(Identity),
@@ -85,6 +96,22 @@ pub enum Write {
         /// A JSON object, as text.
         traits: String,
     },
+    /// What surfaces keep about an identity.
+    PutMetadata {
+        /// Whose.
+        id: IdentityId,
+        /// A JSON object, as text.
+        metadata: String,
+    },
+    /// Whether an identity may sign in.
+    PutState {
+        /// Whose.
+        id: IdentityId,
+        /// Whether.
+        state: IdentityState,
+    },
+    /// An identity is gone; what it owned goes before it.
+    DropIdentity(IdentityId),
     /// An identity owns another address.
     AddAddress {
         /// Whose tenant's.
@@ -92,6 +119,15 @@ pub enum Write {
         /// The address.
         address: VerifiableAddress,
     },
+    /// A code was sent to have an address proved.
+    AskAddress {
+        /// Which: no row's, where nobody's was asked about.
+        id: AddressId,
+        /// When.
+        at: Timestamp,
+    },
+    /// An address counts as never proved.
+    DoubtAddress(AddressId),
     /// An address is proved.
     ProveAddress {
         /// Which.
@@ -125,6 +161,17 @@ pub enum Write {
         identity: IdentityId,
         /// When.
         at: Timestamp,
+    },
+    /// A device: its row comes to be, or changes.
+    PutDevice(Device),
+    /// A ticket is over.
+    SpendTicket {
+        /// Which.
+        digest: [u8; 32],
+        /// When.
+        at: Timestamp,
+        /// The session it opened.
+        session: Option<SessionId>,
     },
     /// The messages an address was sent.
     PutSendLog {
@@ -190,12 +237,14 @@ pub struct Swept {
     pub sessions: usize,
     /// Send logs.
     pub send_logs: usize,
+    /// Devices and tickets.
+    pub others: usize,
 }
 
 impl Swept {
     /// All of them together.
     pub const fn total(self) -> usize {
-        self.flows + self.messages + self.sessions + self.send_logs
+        self.flows + self.messages + self.sessions + self.send_logs + self.others
     }
 }
 
@@ -218,14 +267,28 @@ pub trait Store: Send + Sync {
     fn start(&self, operation: Start) -> Reply<'_, StartOutcome>;
     /// Asks one again: sees the flow of the handle, the owner of its address, that one's send log.
     fn resend(&self, operation: Resend) -> Reply<'_, StartOutcome>;
+    /// Opens a flow in which nothing is asked yet.
+    fn open_flow(&self, operation: OpenFlow) -> Reply<'_, Flow>;
+    /// Replaces the note of a flow: sees it.
+    fn annotate(&self, operation: Annotate) -> Reply<'_, Result<(), Refusal>>;
     /// Answers one: sees the flows of the handles and whom they concern.
     fn verify(&self, operation: Verify) -> Reply<'_, VerifyOutcome>;
     /// Has a session go on: sees it and whose it is.
     fn refresh(&self, operation: Refresh) -> Reply<'_, RefreshOutcome>;
     /// Ends sessions: sees the one that asks and whose it is.
     fn end_sessions(&self, operation: EndSessions) -> Reply<'_, Result<(), Refusal>>;
-    /// Adds an identity: sees the owner of its address.
+    /// Adds an identity: sees the owners of its addresses.
     fn register(&self, operation: Register) -> Reply<'_, Registered>;
+    /// Changes an identity: sees it and the owners of the addresses it shall have.
+    fn change_identity(&self, operation: ChangeIdentity) -> Reply<'_, Result<Account, Refusal>>;
+    /// Erases an identity: sees it.
+    fn erase_identity(&self, operation: EraseIdentity) -> Reply<'_, Result<(), Refusal>>;
+    /// Changes what a device shows: sees it and its sessions.
+    fn change_device(&self, operation: ChangeDevice) -> Reply<'_, Result<Device, Refusal>>;
+    /// Makes a ticket.
+    fn put_ticket(&self, ticket: Ticket) -> Reply<'_, ()>;
+    /// Takes one: sees it, the identity it names, and the session it opened.
+    fn take_ticket(&self, operation: TakeTicket) -> Reply<'_, Result<Taken, Refusal>>;
     /// Takes messages that are due: sees them and their flows.
     fn lease(&self, operation: Lease) -> Reply<'_, Leases>;
     /// Writes down deliveries: sees their messages.
@@ -237,6 +300,14 @@ pub trait Store: Send + Sync {
     fn flow(&self, handle: Handle) -> Reply<'_, Option<Flow>>;
     /// Who owns an address.
     fn owner(&self, project: ProjectId, address: Address) -> Reply<'_, Option<Owner>>;
+    /// An identity with its addresses.
+    fn identity(&self, id: IdentityId) -> Reply<'_, Option<Account>>;
+    /// The identities of a project with greater ids than `after`, in their order: at most `limit`.
+    fn identities(&self, project: ProjectId, after: IdentityId, limit: u32) -> Reply<'_, Vec<Account>>;
+    /// The sessions of an identity that are not over at `now`, the oldest first.
+    fn sessions(&self, identity: IdentityId, now: Timestamp) -> Reply<'_, Vec<Session>>;
+    /// What a device holds at `now`; none where nothing was ever done at it.
+    fn device(&self, id: DeviceId, now: Timestamp) -> Reply<'_, Option<DeviceView>>;
     /// A session and whose it is.
     fn caller(&self, id: SessionId) -> Reply<'_, Option<Caller>>;
     /// Messages that carried codes, newest first, each with its flow if that is still there.

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use crate::address::Address;
 use crate::challenge::standing;
 use crate::code;
+use crate::device::Device;
 use crate::env::Timestamp;
 use crate::error::Refusal;
 use crate::flow::{Flow, FlowState, Handle, Purpose};
 use crate::id::{AddressId, IdentityId, SessionId};
 use crate::identity::{Account, Identity, IdentityState, Owner, VerifiableAddress};
 use crate::secret::{Keys, Secret};
-use crate::session::{Session, SessionTerms};
+use crate::session::{Beginning, Session, SessionTerms};
 use crate::store::{Decision, Operation, Write};
 
 /// Brings a code back.
@@ -47,6 +48,8 @@ pub struct FlowSeen {
     pub owner: Option<Owner>,
     /// The identity that the flow concerns, or else that owner, with all its addresses.
     pub account: Option<Account>,
+    /// The device it was begun at, once that has had a session.
+    pub device: Option<Device>,
 }
 
 /// What came of a submitted code.
@@ -128,7 +131,7 @@ impl Verify {
 
     /// Does what passing means. Whatever comes of it, the code is spent.
     fn pass(&self, seen: FlowSeen) -> Decision<VerifyOutcome> {
-        let FlowSeen { mut flow, owner, account } = seen;
+        let FlowSeen { mut flow, owner, account, device } = seen;
         flow.state = FlowState::Passed;
         let Some(challenge) = flow.challenge.as_mut() else {
             return Decision {
@@ -150,27 +153,39 @@ impl Verify {
         let Proof { identity, address, addresses, is_first } = proof;
         flow.identity = Some(identity.id);
         writes.push(Write::PassFlow { flow: flow.id, identity: flow.identity });
-        let session = self.session.map(|terms| Session {
-            id: self.session_id,
-            project: flow.project.clone(),
-            dialect: flow.dialect.clone(),
-            identity: identity.id,
-            method: address.address.channel().name().to_owned(),
-            issued_at: self.now,
-            expires_at: self.now.plus(terms.life),
-            ended_at: None,
-            generation: 0,
-            rotated_at: self.now,
-            previous_rotated_at: self.now,
-        });
-        writes.extend(session.clone().map(Write::OpenSession));
+        let session = self.session.as_ref().map(|terms| self.begin_session(&flow, identity.id, &address, terms));
+        if let Some(session) = &session {
+            writes.push(Write::OpenSession(session.clone()));
+            let device = flow.device.map(|id| device.unwrap_or_else(|| Device::new(id, &flow.project, &flow.dialect)));
+            writes.extend(device.map(|device| Write::PutDevice(device.rotated(Some(session.id), self.now))));
+        }
         let verified = Verified { flow, identity, address, addresses, session, is_first_proof: is_first };
         Decision { outcome: VerifyOutcome::Passed(Box::new(verified)), writes }
     }
 
+    fn begin_session(
+        &self,
+        flow: &Flow,
+        identity: IdentityId,
+        address: &VerifiableAddress,
+        terms: &SessionTerms,
+    ) -> Session {
+        let beginning = Beginning {
+            id: self.session_id,
+            project: &flow.project,
+            dialect: &flow.dialect,
+            identity,
+            device: flow.device,
+            method: address.address.channel().name(),
+            now: self.now,
+        };
+        beginning.session(terms)
+    }
+
     /// An identity that is there has proved `address`, which it has or is given now.
     ///
-    /// At its first proof everything that was there before ends: whoever set the account up may have been somebody else.
+    /// At its first proof everything that was there before ends: whoever set the account up may have been somebody else. Not so where
+    /// an address is verified and nobody signs in: that may be one of several, which the operator gave it.
     fn prove(&self, flow: &Flow, address: &Address, account: Account, writes: &mut Vec<Write>) -> Proof {
         let is_first = !account.is_proven();
         let Account { mut identity, mut addresses } = account;
@@ -180,9 +195,9 @@ impl Verify {
             None => self.new_address(identity.id, address.clone()),
         };
         let is_changed = proved.verified_at.is_none() || known.is_none() || flow.replaces.is_some();
-        if is_first {
+        if is_first && flow.purpose != Purpose::VerifyAddress {
             writes.push(Write::EndSessions { identity: identity.id, at: self.now });
-            writes.push(Write::DropFlows { identity: identity.id, except: flow.id });
+            writes.push(Write::DropFlows { identity: identity.id, except: Some(flow.id) });
             writes.push(Write::DropUnprovenAddresses { identity: identity.id, except: proved.id });
             addresses.clear();
             if let Some(attributes) = &flow.attributes {
@@ -193,9 +208,10 @@ impl Verify {
         if known.is_none() {
             proved.verified_at = Some(self.now);
             writes.push(Write::AddAddress { project: flow.project.clone(), address: proved.clone() });
-        } else if proved.verified_at.is_none() {
-            proved.verified_at = Some(self.now);
-            writes.push(Write::ProveAddress { id: proved.id, at: self.now });
+        } else if proved.verified_at.is_none() || proved.asked_at.is_some() {
+            let at = *proved.verified_at.get_or_insert(self.now);
+            proved.asked_at = None;
+            writes.push(Write::ProveAddress { id: proved.id, at });
         }
         if let Some(replaced) = flow.replaces.filter(|replaced| *replaced != proved.id) {
             addresses.retain(|own| own.id != replaced);
@@ -218,6 +234,7 @@ impl Verify {
             project: flow.project.clone(),
             state: IdentityState::Active,
             traits: flow.attributes.clone().unwrap_or_else(|| "{}".to_owned()),
+            metadata: "{}".to_owned(),
             revision: 1,
             created_at: self.now,
             updated_at: self.now,
@@ -230,7 +247,14 @@ impl Verify {
     }
 
     fn new_address(&self, identity: IdentityId, address: Address) -> VerifiableAddress {
-        VerifiableAddress { id: self.address_id, identity, address, verified_at: None, created_at: self.now }
+        VerifiableAddress {
+            id: self.address_id,
+            identity,
+            address,
+            verified_at: None,
+            asked_at: None,
+            created_at: self.now,
+        }
     }
 }
 

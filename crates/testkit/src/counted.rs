@@ -3,9 +3,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use engine::{
-    Address, Caller, EndSessions, Flow, Handle, Lease, Leases, MessageQuery, MessageState, OutboxDepth, OutboxMessage,
-    Owner, ProjectId, Refresh, RefreshOutcome, Refusal, Register, Registered, Reply, Resend, SealedKey, SessionId,
-    Settle, Start, StartOutcome, Store, Swept, Timestamp, Verify, VerifyOutcome,
+    Account, Address, Annotate, Caller, ChangeDevice, ChangeIdentity, Device, DeviceId, DeviceView, EndSessions,
+    EraseIdentity, Flow, Handle, IdentityId, Lease, Leases, MessageQuery, MessageState, OpenFlow, OutboxDepth,
+    OutboxMessage, Owner, ProjectId, Refresh, RefreshOutcome, Refusal, Register, Registered, Reply, Resend, SealedKey,
+    Session, SessionId, Settle, Start, StartOutcome, Store, Swept, TakeTicket, Taken, Ticket, Timestamp, Verify,
+    VerifyOutcome,
 };
 
 /// Hands everything on to the store inside, and notes the name of each method called.
@@ -52,6 +54,50 @@ impl Store for Counted {
 
     fn register(&self, operation: Register) -> Reply<'_, Registered> {
         self.note("register").register(operation)
+    }
+
+    fn open_flow(&self, operation: OpenFlow) -> Reply<'_, Flow> {
+        self.note("open_flow").open_flow(operation)
+    }
+
+    fn annotate(&self, operation: Annotate) -> Reply<'_, Result<(), Refusal>> {
+        self.note("annotate").annotate(operation)
+    }
+
+    fn change_identity(&self, operation: ChangeIdentity) -> Reply<'_, Result<Account, Refusal>> {
+        self.note("change_identity").change_identity(operation)
+    }
+
+    fn erase_identity(&self, operation: EraseIdentity) -> Reply<'_, Result<(), Refusal>> {
+        self.note("erase_identity").erase_identity(operation)
+    }
+
+    fn change_device(&self, operation: ChangeDevice) -> Reply<'_, Result<Device, Refusal>> {
+        self.note("change_device").change_device(operation)
+    }
+
+    fn put_ticket(&self, ticket: Ticket) -> Reply<'_, ()> {
+        self.note("put_ticket").put_ticket(ticket)
+    }
+
+    fn take_ticket(&self, operation: TakeTicket) -> Reply<'_, Result<Taken, Refusal>> {
+        self.note("take_ticket").take_ticket(operation)
+    }
+
+    fn identity(&self, id: IdentityId) -> Reply<'_, Option<Account>> {
+        self.note("identity").identity(id)
+    }
+
+    fn identities(&self, project: ProjectId, after: IdentityId, limit: u32) -> Reply<'_, Vec<Account>> {
+        self.note("identities").identities(project, after, limit)
+    }
+
+    fn sessions(&self, identity: IdentityId, now: Timestamp) -> Reply<'_, Vec<Session>> {
+        self.note("sessions").sessions(identity, now)
+    }
+
+    fn device(&self, id: DeviceId, now: Timestamp) -> Reply<'_, Option<DeviceView>> {
+        self.note("device").device(id, now)
     }
 
     fn lease(&self, operation: Lease) -> Reply<'_, Leases> {

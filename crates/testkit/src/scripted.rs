@@ -3,9 +3,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use engine::{
-    Address, Caller, EndSessions, Flow, Handle, IdentityState, Lease, Leases, MessageQuery, MessageState, OutboxDepth,
-    OutboxMessage, Owner, ProjectId, Refresh, RefreshOutcome, Refusal, Register, Registered, Reply, Resend, SealedKey,
-    SessionId, Settle, Start, StartOutcome, Store, StoreError, Swept, Timestamp, Verify, VerifyOutcome,
+    Account, Address, Annotate, Caller, ChangeDevice, ChangeIdentity, Device, DeviceId, DeviceView, EndSessions,
+    EraseIdentity, Flow, Handle, IdentityId, IdentityState, Lease, Leases, MessageQuery, MessageState, OpenFlow,
+    OutboxDepth, OutboxMessage, Owner, ProjectId, Refresh, RefreshOutcome, Refusal, Register, Registered, Reply,
+    Resend, SealedKey, Session, SessionId, Settle, Start, StartOutcome, Store, StoreError, Swept, TakeTicket, Taken,
+    Ticket, Timestamp, Verify, VerifyOutcome,
 };
 
 /// What a [`Scripted`] store answers to whatever a surface asks of it.
@@ -92,6 +94,50 @@ impl Store for Scripted {
                 }
             }
         })
+    }
+
+    fn open_flow(&self, operation: OpenFlow) -> Reply<'_, Flow> {
+        self.inner.open_flow(operation)
+    }
+
+    fn annotate(&self, _: Annotate) -> Reply<'_, Result<(), Refusal>> {
+        self.answer(Err)
+    }
+
+    fn change_identity(&self, _: ChangeIdentity) -> Reply<'_, Result<Account, Refusal>> {
+        self.answer(Err)
+    }
+
+    fn erase_identity(&self, _: EraseIdentity) -> Reply<'_, Result<(), Refusal>> {
+        self.answer(Err)
+    }
+
+    fn change_device(&self, _: ChangeDevice) -> Reply<'_, Result<Device, Refusal>> {
+        self.answer(Err)
+    }
+
+    fn put_ticket(&self, ticket: Ticket) -> Reply<'_, ()> {
+        self.inner.put_ticket(ticket)
+    }
+
+    fn take_ticket(&self, _: TakeTicket) -> Reply<'_, Result<Taken, Refusal>> {
+        self.answer(Err)
+    }
+
+    fn identity(&self, id: IdentityId) -> Reply<'_, Option<Account>> {
+        self.inner.identity(id)
+    }
+
+    fn identities(&self, project: ProjectId, after: IdentityId, limit: u32) -> Reply<'_, Vec<Account>> {
+        self.inner.identities(project, after, limit)
+    }
+
+    fn sessions(&self, identity: IdentityId, now: Timestamp) -> Reply<'_, Vec<Session>> {
+        self.inner.sessions(identity, now)
+    }
+
+    fn device(&self, id: DeviceId, now: Timestamp) -> Reply<'_, Option<DeviceView>> {
+        self.inner.device(id, now)
     }
 
     fn register(&self, operation: Register) -> Reply<'_, Registered> {

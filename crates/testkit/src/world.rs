@@ -185,6 +185,10 @@ impl World {
             format: CodeFormat::SIX_DIGITS,
             mode: ResendMode::SameCode,
             flow_life: LIFE,
+            code_life: None,
+            max_attempts: None,
+            link: None,
+            device: None,
         }
     }
 
@@ -193,7 +197,7 @@ impl World {
     /// # Refusals
     /// As [`Engine::verify`].
     pub async fn verify(&self, key: &str, code: &str) -> Result<Verified> {
-        let attempt = Attempt { handles: &[self.handle(key)], code, session: Some(SessionTerms { life: LIFE }) };
+        let attempt = Attempt { handles: &[self.handle(key)], code, session: Some(SessionTerms::of(LIFE)) };
         self.engine.verify(&self.context(), attempt).await
     }
 

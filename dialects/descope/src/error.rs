@@ -99,7 +99,10 @@ impl Status {
             Refusal::IdentityInactive => Self::new(StatusCode::FORBIDDEN, INVALID, "User is disabled"),
             // The words are looked for by a test of the .NET SDK.
             Refusal::SessionEnded => Self::refused(TOKEN_INVALID, "Expired due to logout"),
-            Refusal::TokenInvalid => Self::token_invalid(),
+            // Nothing here takes tickets or changes identities by hand.
+            Refusal::TokenInvalid | Refusal::TicketInvalid | Refusal::TicketReused | Refusal::IdentityChanged => {
+                Self::token_invalid()
+            }
             Refusal::TokenReused => Self::refused(TOKEN_INVALID, "The token was replaced, and its session has ended"),
             Refusal::TooSoon { retry_after } => {
                 let status = Self::new(StatusCode::TOO_MANY_REQUESTS, TOO_MANY, "Too many messages were asked for");

@@ -119,13 +119,17 @@ pub(crate) async fn update(
             purpose: Purpose::ChangeAddress,
             address,
             identity: None,
-            change: Some(Change { session, generation: claims.generation, current, keeping }),
+            change: Some(Change { session, generation: Some(claims.generation), current, keeping }),
             attributes: None,
             memo: None,
             disclosure: Disclosure::Telling,
             format: CodeFormat::SIX_DIGITS,
             mode: ResendMode::SameCode,
             flow_life: project.policy.code_life,
+            code_life: None,
+            max_attempts: None,
+            link: None,
+            device: None,
         };
         let call = Call::Update { is_merge: request.on_merge_use_existing == Some(true) };
         let started = shared.engine.start_challenge(&context, challenge).await;
@@ -215,6 +219,10 @@ fn sign_in_challenge(
         format: CodeFormat::SIX_DIGITS,
         mode: ResendMode::SameCode,
         flow_life: policy.code_life,
+        code_life: None,
+        max_attempts: None,
+        link: None,
+        device: None,
     }
 }
 

@@ -12,7 +12,7 @@ use crate::wire::{CustomClaims, JwtResponse};
 use crate::{ALGORITHM, Shared};
 
 /// How long a refresh token lives, and its session with it.
-pub(crate) const TERMS: SessionTerms = SessionTerms { life: Duration::from_hours(28 * 24) };
+pub(crate) const TERMS: SessionTerms = SessionTerms::of(Duration::from_hours(28 * 24));
 /// How long a session token lives: it is judged without us, and an ended session only shows when it is refreshed.
 const SESSION_TOKEN_LIFE: Duration = Duration::from_mins(10);
 /// Keeps the public ids of sessions apart from all others.

@@ -102,7 +102,10 @@ impl Answer {
             | Refusal::IdentityInactive
             | Refusal::SessionEnded
             | Refusal::TokenInvalid
-            | Refusal::TokenReused => Self::InvalidCode,
+            | Refusal::TokenReused
+            | Refusal::IdentityChanged
+            | Refusal::TicketInvalid
+            | Refusal::TicketReused => Self::InvalidCode,
             Refusal::AddressMalformed => Self::Status(Status::field("email", "email must be an e-mail address")),
             Refusal::TooSoon { retry_after } => Self::Status(Status::too_soon(retry_after)),
         }

@@ -49,6 +49,10 @@ pub(crate) async fn start(
             format: CodeFormat::SIX_DIGITS,
             mode: ResendMode::SameCode,
             flow_life: policy.code_life,
+            code_life: None,
+            max_attempts: None,
+            link: None,
+            device: None,
         };
         match shared.engine.start_challenge(&shared.context(&client), challenge).await.map_err(Answer::of) {
             Ok(_) => Ok(shared.next(token, Next::EmailCode)),
@@ -74,7 +78,7 @@ pub(crate) async fn email_code(
         let token =
             Uuid::try_parse(token).map_err(|_| Status::field("auth_flow_token", "auth_flow_token must be a UUID"))?;
         let code = required("code", request.code.as_deref())?;
-        let session = Some(SessionTerms { life: shared.token_life });
+        let session = Some(SessionTerms::of(shared.token_life));
         let context = shared.context(&client);
         let attempt = Attempt { handles: &[shared.handle(token)], code, session };
         match shared.engine.verify(&context, attempt).await.map_err(Answer::of) {

@@ -10,11 +10,13 @@ use std::time::Duration;
 
 use countersign_courier::{Courier, Templates, Transport};
 use engine::{
-    Address, Caller, Client, Clock, CodeFormat, Deaf, Disclosure, EndSessions, Engine, Entropy, Flow, Handle,
-    IdentityId, Lease, Leases, MasterKey, MessageQuery, MessageState, Naming, NewChallenge, Operation as _,
-    OutboxDepth, OutboxMessage, Owner, Parts, Policy, Project, ProjectId, Projects, Purpose, Refresh, RefreshOutcome,
-    Refusal, Register, Registered, Reply, Resend, ResendMode, SealedKey, SendLog, SessionId, Settle, Start,
-    StartOutcome, StartSeen, Store, StoreError, Swept, Timestamp, Verify, VerifyOutcome, Write,
+    Account, Address, Annotate, Caller, ChangeDevice, ChangeIdentity, Client, Clock, CodeFormat, Deaf, Device,
+    DeviceId, DeviceView, Disclosure, EndSessions, Engine, Entropy, EraseIdentity, Flow, Handle, IdentityId, Lease,
+    Leases, MasterKey, MessageQuery, MessageState, Naming, NewChallenge, OpenFlow, Operation as _, OutboxDepth,
+    OutboxMessage, Owner, Parts, Policy, Project, ProjectId, Projects, Purpose, Refresh, RefreshOutcome, Refusal,
+    Register, Registered, Reply, Resend, ResendMode, SealedKey, SendLog, Session, SessionId, Settle, Start,
+    StartOutcome, StartSeen, Store, StoreError, Swept, TakeTicket, Taken, Ticket, Timestamp, Verify, VerifyOutcome,
+    Write,
 };
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
@@ -131,6 +133,50 @@ impl Store for Outbox {
         let decision = operation.decide(seen);
         Self::apply(&mut rows, decision.writes);
         done(decision.outcome)
+    }
+
+    fn open_flow(&self, _: OpenFlow) -> Reply<'_, Flow> {
+        unheard_of()
+    }
+
+    fn annotate(&self, _: Annotate) -> Reply<'_, Result<(), Refusal>> {
+        unheard_of()
+    }
+
+    fn change_identity(&self, _: ChangeIdentity) -> Reply<'_, Result<Account, Refusal>> {
+        unheard_of()
+    }
+
+    fn erase_identity(&self, _: EraseIdentity) -> Reply<'_, Result<(), Refusal>> {
+        unheard_of()
+    }
+
+    fn change_device(&self, _: ChangeDevice) -> Reply<'_, Result<Device, Refusal>> {
+        unheard_of()
+    }
+
+    fn put_ticket(&self, _: Ticket) -> Reply<'_, ()> {
+        unheard_of()
+    }
+
+    fn take_ticket(&self, _: TakeTicket) -> Reply<'_, Result<Taken, Refusal>> {
+        unheard_of()
+    }
+
+    fn identity(&self, _: IdentityId) -> Reply<'_, Option<Account>> {
+        unheard_of()
+    }
+
+    fn identities(&self, _: ProjectId, _: IdentityId, _: u32) -> Reply<'_, Vec<Account>> {
+        unheard_of()
+    }
+
+    fn sessions(&self, _: IdentityId, _: Timestamp) -> Reply<'_, Vec<Session>> {
+        unheard_of()
+    }
+
+    fn device(&self, _: DeviceId, _: Timestamp) -> Reply<'_, Option<DeviceView>> {
+        unheard_of()
     }
 
     fn meta(&self, _: &'static str) -> Reply<'_, Option<Vec<u8>>> {
@@ -270,6 +316,10 @@ impl Post {
             format: CodeFormat::SIX_DIGITS,
             mode: ResendMode::SameCode,
             flow_life: Duration::from_mins(15),
+            code_life: None,
+            max_attempts: None,
+            link: None,
+            device: None,
         };
         self.engine.start_challenge(&context, new).await.unwrap();
         self.wake.notify_one();

@@ -70,7 +70,9 @@ impl Engine {
                     .as_ref()
                     .is_some_and(|challenge| challenge.epoch == message.epoch && challenge.address == message.recipient)
             });
-            Shown { code: code.and_then(|flow| flow.code(&self.keys)), purpose, message }
+            let code = code.and_then(|flow| flow.code(&self.keys));
+            let link = code.as_ref().and_then(|code| message.open_link(&self.keys, code));
+            Shown { code, link, purpose, message }
         };
         Ok(rows.into_iter().map(shown).collect())
     }

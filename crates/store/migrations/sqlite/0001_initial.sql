@@ -9,6 +9,7 @@ CREATE TABLE flows (
     purpose        TEXT    NOT NULL,
     state          TEXT    NOT NULL,
     identity_id    INTEGER,
+    device_id      INTEGER,
     replaces_id    INTEGER,
     attributes     TEXT,
     memo           TEXT,
@@ -30,16 +31,20 @@ CREATE TABLE flows (
 ) STRICT;
 
 CREATE INDEX flows_by_identity ON flows (identity_id) WHERE identity_id IS NOT NULL;
+CREATE INDEX flows_by_device ON flows (device_id) WHERE device_id IS NOT NULL;
 
 CREATE TABLE identities (
     id             INTEGER PRIMARY KEY,
     project        TEXT    NOT NULL,
     state          TEXT    NOT NULL,
     traits         TEXT    NOT NULL,
+    metadata       TEXT    NOT NULL,
     revision       INTEGER NOT NULL,
     created_at     INTEGER NOT NULL,
     updated_at     INTEGER NOT NULL
 ) STRICT;
+
+CREATE INDEX identities_by_project ON identities (project, id);
 
 CREATE TABLE addresses (
     id             INTEGER PRIMARY KEY,
@@ -48,6 +53,7 @@ CREATE TABLE addresses (
     channel        TEXT    NOT NULL,
     address        TEXT    NOT NULL,
     verified_at    INTEGER,
+    asked_at       INTEGER,
     created_at     INTEGER NOT NULL,
     UNIQUE (address, project, channel)
 ) STRICT;
@@ -59,7 +65,9 @@ CREATE TABLE sessions (
     project             TEXT    NOT NULL,
     dialect             TEXT    NOT NULL,
     identity_id         INTEGER NOT NULL,
+    device_id           INTEGER,
     method              TEXT    NOT NULL,
+    memo                TEXT,
     issued_at           INTEGER NOT NULL,
     expires_at          INTEGER NOT NULL,
     ended_at            INTEGER,
@@ -69,6 +77,33 @@ CREATE TABLE sessions (
 ) STRICT;
 
 CREATE INDEX sessions_by_identity ON sessions (identity_id);
+CREATE INDEX sessions_by_device ON sessions (device_id) WHERE device_id IS NOT NULL;
+
+-- A browser or app installation that has had a session.
+CREATE TABLE devices (
+    id             INTEGER PRIMARY KEY,
+    project        TEXT    NOT NULL,
+    dialect        TEXT    NOT NULL,
+    generation     INTEGER NOT NULL,
+    rotated_at     INTEGER NOT NULL,
+    active_id      INTEGER,
+    updated_at     INTEGER NOT NULL
+) STRICT;
+
+-- One-time envelopes. What a ticket is called and what it holds cannot be read from its row.
+CREATE TABLE tickets (
+    digest         BLOB    PRIMARY KEY CHECK (length(digest) = 32),
+    project        TEXT    NOT NULL,
+    binding        BLOB    NOT NULL CHECK (length(binding) = 32),
+    identity_id    INTEGER,
+    method         TEXT    NOT NULL,
+    sealed         BLOB    NOT NULL,
+    expires_at     INTEGER NOT NULL,
+    spent_at       INTEGER,
+    session_id     INTEGER
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX tickets_by_end ON tickets (expires_at);
 
 -- Messages owed to the world. No code: it is derived from the flow's row, with a key that is not in here.
 CREATE TABLE outbox (
@@ -85,7 +120,8 @@ CREATE TABLE outbox (
     not_after      INTEGER NOT NULL,
     created_at     INTEGER NOT NULL,
     settled_at     INTEGER,
-    last_error     TEXT
+    last_error     TEXT,
+    link           BLOB
 ) STRICT;
 
 CREATE INDEX outbox_owed ON outbox (due_at) WHERE state = 'owed';

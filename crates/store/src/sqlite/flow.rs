@@ -1,8 +1,8 @@
 //! Flows and budgets: loaders and appliers.
 
 use engine::{
-    Address, AddressId, Challenge, CodeFormat, Digest, Flow, FlowId, FlowState, Handle, IdentityId, KeyId, MessageId,
-    ProjectId, Purpose, SendLog, StoreError, Timestamp,
+    Address, AddressId, Challenge, CodeFormat, DeviceId, Digest, Flow, FlowId, FlowState, Handle, IdentityId, KeyId,
+    MessageId, ProjectId, Purpose, SendLog, StoreError, Timestamp,
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
@@ -14,7 +14,7 @@ macro_rules! columns {
     () => {
         "flows.id, handle, flows.project, dialect, purpose, flows.state, identity_id, seed, issued_at, expires_at, \
          flows.channel, flows.address, flows.epoch, sends, flows.attempts, max_attempts, sent_at, code_ends_at, code_format, \
-         key_id, code_digest, message_id, replaces_id, attributes, memo"
+         key_id, code_digest, message_id, replaces_id, attributes, flows.memo, flows.device_id"
     };
 }
 pub(super) use columns;
@@ -34,6 +34,7 @@ pub(super) fn read(row: &Row<'_>, first: usize) -> Result<Flow, StoreError> {
         replaces: cells.get::<Option<i64>>(first + 22, "replaces_id")?.map(AddressId::new),
         attributes: cells.get(first + 23, "attributes")?,
         memo: cells.get(first + 24, "memo")?,
+        device: cells.get::<Option<i64>>(first + 25, "device_id")?.map(DeviceId::new),
         seed: cells.bytes(first + 7, "seed")?,
         issued_at: cells.time(first + 8, "issued_at")?,
         expires_at: cells.time(first + 9, "expires_at")?,
@@ -71,8 +72,8 @@ pub(super) fn put(connection: &Connection, flow: &Flow) -> Result<(), StoreError
     let challenge = flow.challenge.as_ref();
     let sql = "INSERT OR REPLACE INTO flows (id, handle, project, dialect, purpose, state, identity_id, seed, issued_at, expires_at, \
                channel, address, epoch, sends, attempts, max_attempts, sent_at, code_ends_at, code_format, key_id, code_digest, \
-               message_id, replaces_id, attributes, memo) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, \
-               ?22, ?23, ?24, ?25)";
+               message_id, replaces_id, attributes, memo, device_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, \
+               ?22, ?23, ?24, ?25, ?26)";
     let mut statement = connection.prepare_cached(sql).map_err(driver)?;
     statement
         .execute(params![
@@ -101,8 +102,28 @@ pub(super) fn put(connection: &Connection, flow: &Flow) -> Result<(), StoreError
             flow.replaces.map(AddressId::get),
             flow.attributes,
             flow.memo,
+            flow.device.map(DeviceId::get),
         ])
         .map_err(driver)?;
+    Ok(())
+}
+
+/// The flows that were begun at a device, the oldest first.
+pub(super) fn of_device(connection: &Connection, device: DeviceId) -> Result<Vec<Flow>, StoreError> {
+    let sql = concat!("SELECT ", columns!(), " FROM flows WHERE device_id = ?1 ORDER BY id");
+    let mut statement = connection.prepare_cached(sql).map_err(driver)?;
+    let mut rows = statement.query(params![device.get()]).map_err(driver)?;
+    let mut flows = Vec::new();
+    while let Some(row) = rows.next().map_err(driver)? {
+        flows.push(read(row, 0)?);
+    }
+    Ok(flows)
+}
+
+/// The surface's note of a flow.
+pub(super) fn annotate(connection: &Connection, id: FlowId, memo: &str) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached("UPDATE flows SET memo = ?2 WHERE id = ?1").map_err(driver)?;
+    statement.execute(params![id.get(), memo]).map_err(driver)?;
     Ok(())
 }
 
@@ -122,10 +143,14 @@ pub(super) fn pass(connection: &Connection, flow: FlowId, identity: Option<Ident
 }
 
 /// All other flows that concern an identity are gone.
-pub(super) fn drop_all(connection: &Connection, identity: IdentityId, except: FlowId) -> Result<(), StoreError> {
-    let sql = "DELETE FROM flows WHERE identity_id = ?1 AND id <> ?2";
+pub(super) fn drop_all(
+    connection: &Connection,
+    identity: IdentityId,
+    except: Option<FlowId>,
+) -> Result<(), StoreError> {
+    let sql = "DELETE FROM flows WHERE identity_id = ?1 AND id IS NOT ?2";
     let mut statement = connection.prepare_cached(sql).map_err(driver)?;
-    statement.execute(params![identity.get(), except.get()]).map_err(driver)?;
+    statement.execute(params![identity.get(), except.map(FlowId::get)]).map_err(driver)?;
     Ok(())
 }
 

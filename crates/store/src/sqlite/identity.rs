@@ -12,7 +12,7 @@ use crate::error::driver;
 /// The columns of an identity, in the order that [`read_identity`] expects.
 macro_rules! identity_columns {
     () => {
-        "identities.id, identities.project, identities.state, traits, revision, identities.created_at, updated_at"
+        "identities.id, identities.project, identities.state, traits, revision, identities.created_at, updated_at, metadata"
     };
 }
 
@@ -26,13 +26,14 @@ fn read_identity(row: &Row<'_>, first: usize) -> Result<Identity, StoreError> {
         revision: cells.get(first + 4, "revision")?,
         created_at: cells.time(first + 5, "created_at")?,
         updated_at: cells.time(first + 6, "updated_at")?,
+        metadata: cells.get(first + 7, "metadata")?,
     })
 }
 
 /// The columns of an address, in the order that [`read_address`] expects.
 macro_rules! address_columns {
     () => {
-        "addresses.id, addresses.identity_id, addresses.channel, addresses.address, verified_at, addresses.created_at"
+        "addresses.id, addresses.identity_id, addresses.channel, addresses.address, verified_at, addresses.created_at, asked_at"
     };
 }
 
@@ -44,6 +45,7 @@ fn read_address(row: &Row<'_>, first: usize) -> Result<VerifiableAddress, StoreE
         address: cells.address(first + 2)?,
         verified_at: cells.get::<Option<i64>>(first + 4, "verified_at")?.map(Timestamp::from_millis),
         created_at: cells.time(first + 5, "created_at")?,
+        asked_at: cells.get::<Option<i64>>(first + 6, "asked_at")?.map(Timestamp::from_millis),
     })
 }
 
@@ -65,7 +67,7 @@ pub(super) fn owner(
     let mut rows =
         statement.query(params![address.as_str(), project.as_str(), address.channel().name()]).map_err(driver)?;
     let Some(row) = rows.next().map_err(driver)? else { return Ok(None) };
-    Ok(Some(Owner { identity: read_identity(row, 0)?, address: read_address(row, 7)? }))
+    Ok(Some(Owner { identity: read_identity(row, 0)?, address: read_address(row, 8)? }))
 }
 
 /// An identity with all its addresses, the oldest first.
@@ -75,6 +77,11 @@ pub(super) fn account(connection: &Connection, id: IdentityId) -> Result<Option<
     let mut rows = statement.query(params![id.get()]).map_err(driver)?;
     let Some(row) = rows.next().map_err(driver)? else { return Ok(None) };
     let identity = read_identity(row, 0)?;
+    Ok(Some(Account { identity, addresses: addresses(connection, id)? }))
+}
+
+/// The addresses of an identity, the oldest first.
+fn addresses(connection: &Connection, id: IdentityId) -> Result<Vec<VerifiableAddress>, StoreError> {
     let sql = concat!("SELECT ", address_columns!(), " FROM addresses WHERE identity_id = ?1 ORDER BY id");
     let mut statement = connection.prepare_cached(sql).map_err(driver)?;
     let mut rows = statement.query(params![id.get()]).map_err(driver)?;
@@ -82,12 +89,32 @@ pub(super) fn account(connection: &Connection, id: IdentityId) -> Result<Option<
     while let Some(row) = rows.next().map_err(driver)? {
         addresses.push(read_address(row, 0)?);
     }
-    Ok(Some(Account { identity, addresses }))
+    Ok(addresses)
+}
+
+/// The identities of a project behind `after`, in the order of their ids, with their addresses.
+pub(super) fn list(
+    connection: &Connection,
+    project: &ProjectId,
+    after: IdentityId,
+    limit: u32,
+) -> Result<Vec<Account>, StoreError> {
+    let sql =
+        concat!("SELECT ", identity_columns!(), " FROM identities WHERE project = ?1 AND id > ?2 ORDER BY id LIMIT ?3");
+    let mut statement = connection.prepare_cached(sql).map_err(driver)?;
+    let mut rows = statement.query(params![project.as_str(), after.get(), limit]).map_err(driver)?;
+    let mut accounts = Vec::new();
+    while let Some(row) = rows.next().map_err(driver)? {
+        let identity = read_identity(row, 0)?;
+        accounts.push(Account { addresses: addresses(connection, identity.id)?, identity });
+    }
+    Ok(accounts)
 }
 
 /// A new identity.
 pub(super) fn add(connection: &Connection, identity: &Identity) -> Result<(), StoreError> {
-    let sql = "INSERT INTO identities (id, project, state, traits, revision, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    let sql = "INSERT INTO identities (id, project, state, traits, revision, created_at, updated_at, metadata) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
     let mut statement = connection.prepare_cached(sql).map_err(driver)?;
     statement
         .execute(params![
@@ -98,6 +125,7 @@ pub(super) fn add(connection: &Connection, identity: &Identity) -> Result<(), St
             identity.revision,
             identity.created_at.millis(),
             identity.updated_at.millis(),
+            identity.metadata,
         ])
         .map_err(driver)?;
     Ok(())
@@ -118,14 +146,35 @@ pub(super) fn put_traits(connection: &Connection, id: IdentityId, traits: &str) 
     Ok(())
 }
 
+/// What surfaces keep about an identity.
+pub(super) fn put_metadata(connection: &Connection, id: IdentityId, metadata: &str) -> Result<(), StoreError> {
+    let sql = "UPDATE identities SET metadata = ?2 WHERE id = ?1";
+    connection.prepare_cached(sql).map_err(driver)?.execute(params![id.get(), metadata]).map_err(driver)?;
+    Ok(())
+}
+
+/// Whether an identity may sign in.
+pub(super) fn put_state(connection: &Connection, id: IdentityId, state: IdentityState) -> Result<(), StoreError> {
+    let sql = "UPDATE identities SET state = ?2 WHERE id = ?1";
+    connection.prepare_cached(sql).map_err(driver)?.execute(params![id.get(), state.name()]).map_err(driver)?;
+    Ok(())
+}
+
+/// An identity that owns nothing any more is gone.
+pub(super) fn drop(connection: &Connection, id: IdentityId) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached("DELETE FROM identities WHERE id = ?1").map_err(driver)?;
+    statement.execute(params![id.get()]).map_err(driver)?;
+    Ok(())
+}
+
 /// An identity owns another address.
 pub(super) fn add_address(
     connection: &Connection,
     project: &ProjectId,
     address: &VerifiableAddress,
 ) -> Result<(), StoreError> {
-    let sql = "INSERT INTO addresses (id, identity_id, project, channel, address, verified_at, created_at) \
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    let sql = "INSERT INTO addresses (id, identity_id, project, channel, address, verified_at, created_at, asked_at) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
     let mut statement = connection.prepare_cached(sql).map_err(driver)?;
     statement
         .execute(params![
@@ -136,15 +185,33 @@ pub(super) fn add_address(
             address.address.as_str(),
             address.verified_at.map(Timestamp::millis),
             address.created_at.millis(),
+            address.asked_at.map(Timestamp::millis),
         ])
         .map_err(driver)?;
     Ok(())
 }
 
+/// A code was sent to have an address proved.
+pub(super) fn ask_address(connection: &Connection, id: AddressId, at: Timestamp) -> Result<(), StoreError> {
+    let mut statement =
+        connection.prepare_cached("UPDATE addresses SET asked_at = ?2 WHERE id = ?1").map_err(driver)?;
+    statement.execute(params![id.get(), at.millis()]).map_err(driver)?;
+    Ok(())
+}
+
+/// An address counts as never proved.
+pub(super) fn doubt_address(connection: &Connection, id: AddressId) -> Result<(), StoreError> {
+    let mut statement =
+        connection.prepare_cached("UPDATE addresses SET verified_at = NULL WHERE id = ?1").map_err(driver)?;
+    statement.execute(params![id.get()]).map_err(driver)?;
+    Ok(())
+}
+
 /// An address is proved.
 pub(super) fn prove_address(connection: &Connection, id: AddressId, at: Timestamp) -> Result<(), StoreError> {
-    let mut statement =
-        connection.prepare_cached("UPDATE addresses SET verified_at = ?2 WHERE id = ?1").map_err(driver)?;
+    let mut statement = connection
+        .prepare_cached("UPDATE addresses SET verified_at = ?2, asked_at = NULL WHERE id = ?1")
+        .map_err(driver)?;
     statement.execute(params![id.get(), at.millis()]).map_err(driver)?;
     Ok(())
 }

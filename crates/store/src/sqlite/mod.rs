@@ -7,6 +7,7 @@
 
 mod checkpoint;
 mod connect;
+mod device;
 mod flow;
 mod identity;
 mod operations;
@@ -15,6 +16,7 @@ mod queue;
 mod readers;
 mod row;
 mod session;
+mod ticket;
 mod vault;
 mod writer;
 

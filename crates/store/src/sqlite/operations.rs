@@ -3,13 +3,15 @@
 //! Under the single writer everything a loader sees is locked: no two operations run at once.
 
 use engine::{
-    Address, Caller, EndSessions, Flow, FlowSeen, Handle, Lease, MessageQuery, Operation, OutboxDepth, OutboxMessage,
-    Owner, ProjectId, Refresh, Register, Reply, Resend, SealedKey, SessionId, Settle, Start, StartSeen, Store,
-    StoreError, Swept, Timestamp, Verify, Write,
+    Account, Address, Annotate, Caller, ChangeDevice, ChangeIdentity, ChangeSeen, Device, DeviceId, DeviceView,
+    EndSessions, EraseIdentity, Flow, FlowSeen, Handle, IdentityId, Lease, MessageQuery, OpenFlow, Operation,
+    OutboxDepth, OutboxMessage, Owner, ProjectId, Refresh, Refusal, Register, Reply, Resend, SealedKey, Session,
+    SessionId, Settle, Start, StartSeen, Store, StoreError, Swept, TakeTicket, Taken, Ticket, TicketSeen, Timestamp,
+    Verify, Write,
 };
 use rusqlite::Connection;
 
-use super::{SqliteStore, flow, identity, outbox, session, vault};
+use super::{SqliteStore, device, flow, identity, outbox, session, ticket, vault};
 
 /// At most so many rows of a kind go in one sweep, so that nobody waits behind it for long.
 const SWEEP: usize = 500;
@@ -53,6 +55,18 @@ impl Load for Resend {
     }
 }
 
+impl Load for OpenFlow {
+    fn load(&self, _: &Connection) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+impl Load for Annotate {
+    fn load(&self, connection: &Connection) -> Result<Option<Flow>, StoreError> {
+        flow::by_handle(connection, &self.handle)
+    }
+}
+
 impl Load for Verify {
     fn load(&self, connection: &Connection) -> Result<Vec<FlowSeen>, StoreError> {
         let mut seen = Vec::with_capacity(self.handles.len());
@@ -66,7 +80,11 @@ impl Load for Verify {
                 Some(id) => identity::account(connection, id)?,
                 None => None,
             };
-            seen.push(FlowSeen { flow, owner, account });
+            let device = match flow.device {
+                Some(id) => device::device(connection, id)?,
+                None => None,
+            };
+            seen.push(FlowSeen { flow, owner, account, device });
         }
         Ok(seen)
     }
@@ -85,9 +103,55 @@ impl Load for EndSessions {
 }
 
 impl Load for Register {
-    fn load(&self, connection: &Connection) -> Result<Option<Owner>, StoreError> {
-        identity::owner(connection, &self.identity.project, &self.address.address)
+    fn load(&self, connection: &Connection) -> Result<Vec<Owner>, StoreError> {
+        owners(connection, &self.identity.project, self.addresses.iter().map(|own| &own.address))
     }
+}
+
+impl Load for ChangeIdentity {
+    fn load(&self, connection: &Connection) -> Result<ChangeSeen, StoreError> {
+        let wanted = self.change.addresses.iter().flatten().map(|wanted| &wanted.address);
+        Ok(ChangeSeen {
+            account: identity::account(connection, self.id)?,
+            owners: owners(connection, &self.project, wanted)?,
+        })
+    }
+}
+
+impl Load for EraseIdentity {
+    fn load(&self, connection: &Connection) -> Result<Option<Account>, StoreError> {
+        identity::account(connection, self.id)
+    }
+}
+
+impl Load for ChangeDevice {
+    fn load(&self, connection: &Connection) -> Result<Option<DeviceView>, StoreError> {
+        device::view(connection, self.id, self.now)
+    }
+}
+
+impl Load for TakeTicket {
+    fn load(&self, connection: &Connection) -> Result<TicketSeen, StoreError> {
+        let ticket = ticket::by_digest(connection, &self.digest)?;
+        let account = match ticket.as_ref().and_then(|ticket| ticket.identity) {
+            Some(id) => identity::account(connection, id)?,
+            None => None,
+        };
+        Ok(TicketSeen { ticket, account })
+    }
+}
+
+/// Who owns any of `addresses`.
+fn owners<'a>(
+    connection: &Connection,
+    project: &ProjectId,
+    addresses: impl Iterator<Item = &'a Address>,
+) -> Result<Vec<Owner>, StoreError> {
+    let mut owners = Vec::new();
+    for address in addresses {
+        owners.extend(identity::owner(connection, project, address)?);
+    }
+    Ok(owners)
 }
 
 impl Load for Lease {
@@ -106,14 +170,20 @@ impl Load for Settle {
 fn apply(connection: &Connection, write: &Write) -> Result<(), StoreError> {
     match write {
         Write::PutFlow(flow) => flow::put(connection, flow),
+        Write::AnnotateFlow { id, memo } => flow::annotate(connection, *id, memo),
         Write::CountMiss { flow, attempts } => flow::count_miss(connection, *flow, *attempts),
         Write::PassFlow { flow, identity } => flow::pass(connection, *flow, *identity),
         Write::DropFlows { identity, except } => flow::drop_all(connection, *identity, *except),
         Write::AddIdentity(identity) => identity::add(connection, identity),
         Write::BumpIdentity { id, revision, at } => identity::bump(connection, *id, *revision, *at),
         Write::PutTraits { id, traits } => identity::put_traits(connection, *id, traits),
+        Write::PutMetadata { id, metadata } => identity::put_metadata(connection, *id, metadata),
+        Write::PutState { id, state } => identity::put_state(connection, *id, *state),
+        Write::DropIdentity(id) => identity::drop(connection, *id),
         Write::DropAddress(id) => identity::drop_address(connection, *id),
         Write::AddAddress { project, address } => identity::add_address(connection, project, address),
+        Write::AskAddress { id, at } => identity::ask_address(connection, *id, *at),
+        Write::DoubtAddress(id) => identity::doubt_address(connection, *id),
         Write::ProveAddress { id, at } => identity::prove_address(connection, *id, *at),
         Write::DropUnprovenAddresses { identity, except } => {
             identity::drop_unproven_addresses(connection, *identity, *except)
@@ -122,6 +192,8 @@ fn apply(connection: &Connection, write: &Write) -> Result<(), StoreError> {
         Write::RotateSession(session) => session::rotate(connection, session),
         Write::EndSession { id, at } => session::end(connection, *id, *at),
         Write::EndSessions { identity, at } => session::end_all(connection, *identity, *at),
+        Write::PutDevice(device) => device::put(connection, device),
+        Write::SpendTicket { digest, at, session } => ticket::spend(connection, digest, *at, *session),
         Write::PutSendLog { project, address, log } => flow::put_send_log(connection, project, address, log),
         Write::OweMessage(message) => outbox::owe(connection, message),
         Write::CancelMessage { id, at } => outbox::cancel(connection, *id, *at),
@@ -165,6 +237,14 @@ impl Store for SqliteStore {
         self.change("resend", operation)
     }
 
+    fn open_flow(&self, operation: OpenFlow) -> Reply<'_, Flow> {
+        self.change("open_flow", operation)
+    }
+
+    fn annotate(&self, operation: Annotate) -> Reply<'_, Result<(), Refusal>> {
+        self.change("annotate", operation)
+    }
+
     fn verify(&self, operation: Verify) -> Reply<'_, engine::VerifyOutcome> {
         self.change("verify", operation)
     }
@@ -173,12 +253,32 @@ impl Store for SqliteStore {
         self.change("refresh", operation)
     }
 
-    fn end_sessions(&self, operation: EndSessions) -> Reply<'_, Result<(), engine::Refusal>> {
+    fn end_sessions(&self, operation: EndSessions) -> Reply<'_, Result<(), Refusal>> {
         self.change("end_sessions", operation)
     }
 
     fn register(&self, operation: Register) -> Reply<'_, engine::Registered> {
         self.change("register", operation)
+    }
+
+    fn change_identity(&self, operation: ChangeIdentity) -> Reply<'_, Result<Account, Refusal>> {
+        self.change("change_identity", operation)
+    }
+
+    fn erase_identity(&self, operation: EraseIdentity) -> Reply<'_, Result<(), Refusal>> {
+        self.change("erase_identity", operation)
+    }
+
+    fn change_device(&self, operation: ChangeDevice) -> Reply<'_, Result<Device, Refusal>> {
+        self.change("change_device", operation)
+    }
+
+    fn put_ticket(&self, ticket: Ticket) -> Reply<'_, ()> {
+        self.write("put_ticket", move |connection| ticket::put(connection, &ticket))
+    }
+
+    fn take_ticket(&self, operation: TakeTicket) -> Reply<'_, Result<Taken, Refusal>> {
+        self.change("take_ticket", operation)
     }
 
     fn lease(&self, operation: Lease) -> Reply<'_, engine::Leases> {
@@ -197,6 +297,7 @@ impl Store for SqliteStore {
                 messages: outbox::sweep(connection, before, SWEEP)?,
                 sessions: session::sweep(connection, before, SWEEP)?,
                 send_logs,
+                others: device::sweep(connection, before, SWEEP)? + ticket::sweep(connection, before, SWEEP)?,
             })
         })
     }
@@ -207,6 +308,22 @@ impl Store for SqliteStore {
 
     fn owner(&self, project: ProjectId, address: Address) -> Reply<'_, Option<Owner>> {
         self.look(move |connection| identity::owner(connection, &project, &address))
+    }
+
+    fn identity(&self, id: IdentityId) -> Reply<'_, Option<Account>> {
+        self.look(move |connection| identity::account(connection, id))
+    }
+
+    fn identities(&self, project: ProjectId, after: IdentityId, limit: u32) -> Reply<'_, Vec<Account>> {
+        self.look(move |connection| identity::list(connection, &project, after, limit))
+    }
+
+    fn sessions(&self, identity: IdentityId, now: Timestamp) -> Reply<'_, Vec<Session>> {
+        self.look(move |connection| session::of_identity(connection, identity, now))
+    }
+
+    fn device(&self, id: DeviceId, now: Timestamp) -> Reply<'_, Option<DeviceView>> {
+        self.look(move |connection| device::view(connection, id, now))
     }
 
     fn caller(&self, id: SessionId) -> Reply<'_, Option<Caller>> {

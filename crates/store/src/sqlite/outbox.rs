@@ -14,10 +14,10 @@ use crate::error::driver;
 macro_rules! columns {
     () => {
         "outbox.id, outbox.project, kind, outbox.state, flow_id, outbox.epoch, outbox.channel, outbox.address, due_at, \
-         outbox.attempts, not_after, created_at, last_error"
+         outbox.attempts, not_after, created_at, last_error, link"
     };
 }
-const COLUMNS: usize = 13;
+const COLUMNS: usize = 14;
 
 fn read(row: &Row<'_>) -> Result<OutboxMessage, StoreError> {
     let cells = Cells::new(row, "outbox", 0)?;
@@ -34,6 +34,7 @@ fn read(row: &Row<'_>) -> Result<OutboxMessage, StoreError> {
         not_after: cells.time(10, "not_after")?,
         created_at: cells.time(11, "created_at")?,
         last_error: cells.get(12, "last_error")?,
+        link: cells.get(13, "link")?,
     })
 }
 
@@ -122,7 +123,7 @@ pub(super) fn depth(connection: &Connection) -> Result<OutboxDepth, StoreError> 
 /// A message is owed.
 pub(super) fn owe(connection: &Connection, message: &OutboxMessage) -> Result<(), StoreError> {
     let sql = "INSERT INTO outbox (id, project, kind, state, flow_id, epoch, channel, address, due_at, attempts, not_after, \
-               created_at, last_error) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+               created_at, last_error, link) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
     let mut statement = connection.prepare_cached(sql).map_err(driver)?;
     statement
         .execute(params![
@@ -139,6 +140,7 @@ pub(super) fn owe(connection: &Connection, message: &OutboxMessage) -> Result<()
             message.not_after.millis(),
             message.created_at.millis(),
             message.last_error,
+            message.link,
         ])
         .map_err(driver)?;
     Ok(())

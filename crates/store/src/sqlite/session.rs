@@ -1,22 +1,24 @@
 //! Sessions: loaders and appliers.
 
-use engine::{Caller, IdentityId, Session, SessionId, StoreError, Timestamp};
-use rusqlite::{Connection, params};
+use engine::{Caller, DeviceId, IdentityId, Session, SessionId, StoreError, Timestamp};
+use rusqlite::{Connection, Row, params};
 
 use super::identity;
 use super::row::Cells;
 use crate::error::driver;
 
-/// A session and whose it is.
-pub(super) fn caller(connection: &Connection, id: SessionId) -> Result<Option<Caller>, StoreError> {
-    let sql = "SELECT id, project, dialect, identity_id, method, issued_at, expires_at, ended_at, generation, rotated_at, \
-               previous_rotated_at FROM sessions WHERE id = ?1";
-    let mut statement = connection.prepare_cached(sql).map_err(driver)?;
-    let mut rows = statement.query(params![id.get()]).map_err(driver)?;
-    let Some(row) = rows.next().map_err(driver)? else { return Ok(None) };
+/// The columns of a session, in the order that [`read`] expects.
+macro_rules! columns {
+    () => {
+        "id, project, dialect, identity_id, method, issued_at, expires_at, ended_at, generation, rotated_at, \
+         previous_rotated_at, device_id, memo"
+    };
+}
+
+fn read(row: &Row<'_>) -> Result<Session, StoreError> {
     let cells = Cells::new(row, "sessions", 0)?;
-    let session = Session {
-        id,
+    Ok(Session {
+        id: SessionId::new(cells.id()),
         project: cells.project(1)?,
         dialect: cells.get(2, "dialect")?,
         identity: IdentityId::new(cells.get(3, "identity_id")?),
@@ -27,15 +29,65 @@ pub(super) fn caller(connection: &Connection, id: SessionId) -> Result<Option<Ca
         generation: cells.number(8, "generation")?,
         rotated_at: cells.time(9, "rotated_at")?,
         previous_rotated_at: cells.time(10, "previous_rotated_at")?,
-    };
+        device: cells.get::<Option<i64>>(11, "device_id")?.map(DeviceId::new),
+        memo: cells.get(12, "memo")?,
+    })
+}
+
+/// A session and whose it is.
+pub(super) fn caller(connection: &Connection, id: SessionId) -> Result<Option<Caller>, StoreError> {
+    let sql = concat!("SELECT ", columns!(), " FROM sessions WHERE id = ?1");
+    let mut statement = connection.prepare_cached(sql).map_err(driver)?;
+    let mut rows = statement.query(params![id.get()]).map_err(driver)?;
+    let Some(row) = rows.next().map_err(driver)? else { return Ok(None) };
+    let session = read(row)?;
     // Without its identity a session is nobody's.
     Ok(identity::account(connection, session.identity)?.map(|account| Caller { session, account }))
+}
+
+/// The sessions of an identity that are not over at `now`, the oldest first.
+pub(super) fn of_identity(
+    connection: &Connection,
+    identity: IdentityId,
+    now: Timestamp,
+) -> Result<Vec<Session>, StoreError> {
+    let sql = concat!(
+        "SELECT ",
+        columns!(),
+        " FROM sessions WHERE identity_id = ?1 AND ended_at IS NULL AND expires_at > ?2 ORDER BY id"
+    );
+    let mut statement = connection.prepare_cached(sql).map_err(driver)?;
+    let mut rows = statement.query(params![identity.get(), now.millis()]).map_err(driver)?;
+    let mut sessions = Vec::new();
+    while let Some(row) = rows.next().map_err(driver)? {
+        sessions.push(read(row)?);
+    }
+    Ok(sessions)
+}
+
+/// The sessions of a device that are not over at `now` and whose they are, the oldest first.
+pub(super) fn of_device(connection: &Connection, device: DeviceId, now: Timestamp) -> Result<Vec<Caller>, StoreError> {
+    let sql = concat!(
+        "SELECT ",
+        columns!(),
+        " FROM sessions WHERE device_id = ?1 AND ended_at IS NULL AND expires_at > ?2 ORDER BY id"
+    );
+    let mut statement = connection.prepare_cached(sql).map_err(driver)?;
+    let mut rows = statement.query(params![device.get(), now.millis()]).map_err(driver)?;
+    let mut callers = Vec::new();
+    while let Some(row) = rows.next().map_err(driver)? {
+        let session = read(row)?;
+        if let Some(account) = identity::account(connection, session.identity)? {
+            callers.push(Caller { session, account });
+        }
+    }
+    Ok(callers)
 }
 
 /// Somebody is signed in.
 pub(super) fn open(connection: &Connection, session: &Session) -> Result<(), StoreError> {
     let sql = "INSERT INTO sessions (id, project, dialect, identity_id, method, issued_at, expires_at, ended_at, generation, \
-               rotated_at, previous_rotated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+               rotated_at, previous_rotated_at, device_id, memo) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
     let mut statement = connection.prepare_cached(sql).map_err(driver)?;
     statement
         .execute(params![
@@ -50,6 +102,8 @@ pub(super) fn open(connection: &Connection, session: &Session) -> Result<(), Sto
             session.generation,
             session.rotated_at.millis(),
             session.previous_rotated_at.millis(),
+            session.device.map(DeviceId::get),
+            session.memo,
         ])
         .map_err(driver)?;
     Ok(())

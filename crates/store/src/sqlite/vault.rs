@@ -62,6 +62,7 @@ pub(super) fn put_meta(connection: &Connection, name: &str, value: &[u8]) -> Res
 pub(super) fn highest_id(connection: &Connection) -> Result<i64, StoreError> {
     let sql = "SELECT max(coalesce((SELECT max(id) FROM flows), 0), coalesce((SELECT max(id) FROM identities), 0), \
                coalesce((SELECT max(id) FROM addresses), 0), coalesce((SELECT max(id) FROM sessions), 0), \
-               coalesce((SELECT max(id) FROM outbox), 0))";
+               coalesce((SELECT max(id) FROM outbox), 0), coalesce((SELECT max(id) FROM devices), 0), \
+               coalesce((SELECT max(device_id) FROM flows), 0))";
     connection.query_row(sql, [], |row| row.get(0)).map_err(driver)
 }

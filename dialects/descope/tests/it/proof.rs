@@ -31,6 +31,10 @@ async fn replaced(mounted: &Mounted, token: &str, from: &str, to: &str) {
         format: CodeFormat::SIX_DIGITS,
         mode: ResendMode::SameCode,
         flow_life: Duration::from_mins(10),
+        code_life: None,
+        max_attempts: None,
+        link: None,
+        device: None,
     };
     mounted.engine().start_challenge(&context, challenge).await.unwrap();
     let code = mounted.code(to).await;
@@ -99,7 +103,7 @@ async fn st_27_a_sign_up_for_an_address_that_was_proved_and_removed_meanwhile_is
     let attempt = Attempt {
         handles: &[handle],
         code: &elsewhere,
-        session: Some(engine::SessionTerms { life: Duration::from_hours(1) }),
+        session: Some(engine::SessionTerms::of(Duration::from_hours(1))),
     };
     mounted.engine().verify(&mounted.context(), attempt).await.unwrap();
     mounted.verify(ADA, &code).await.refused(401, "E061102");

@@ -67,7 +67,7 @@ async fn session_of_another_surface(mounted: &Mounted) -> (engine::Verified, Val
     let own = mounted.code(ADA).await;
     mounted.verify(ADA, &code).await.refused(401, "E061102");
     // And this surface's code is nothing there.
-    let session = Some(SessionTerms { life: Duration::from_hours(1) });
+    let session = Some(SessionTerms::of(Duration::from_hours(1)));
     let refused = mounted.engine().verify(&context, Attempt { handles: &[handle], code: &own, session }).await;
     assert!(matches!(refused, Err(engine::Error::Refused { .. })));
     let verified =

@@ -1,0 +1,222 @@
+//! Flows: opened, asked in, answered.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Attempt, Context, Engine, NewChallenge, Started};
+use crate::challenge::{Asking, Disclosure, FlowEnd, Naming, Resend, ResendMode, Start, StartOutcome};
+use crate::error::{Error, Refusal, Result};
+use crate::event::{ChallengeOutcome, Event, VerificationOutcome};
+use crate::flow::{Flow, FlowState, Handle, Purpose};
+use crate::id::{AddressId, DeviceId, FlowId, IdentityId, MessageId, SessionId};
+use crate::opening::{Annotate, OpenFlow};
+use crate::outbox::OutboxMessage;
+use crate::project::MOST_ATTEMPTS;
+use crate::secret::Secret;
+use crate::verification::{Verified, Verify, VerifyOutcome};
+
+/// A flow that a surface opens before anything is asked in it.
+#[derive(Debug, Clone)]
+pub struct NewFlow {
+    /// How the surface finds it again: made of something unguessable.
+    pub handle: Handle,
+    /// What passing shall mean.
+    pub purpose: Purpose,
+    /// The device it is begun at, for surfaces that know devices.
+    pub device: Option<DeviceId>,
+    /// What is said about the identity that may come to be: a JSON object, as text.
+    pub attributes: Option<String>,
+    /// The surface's own small note.
+    pub memo: Option<String>,
+    /// How long it lives.
+    pub flow_life: Duration,
+}
+
+impl Engine {
+    /// Opens a flow in which nothing is asked yet: one operation of the store.
+    pub async fn open_flow(&self, context: &Context<'_>, new: NewFlow) -> Result<Flow> {
+        let flow = Flow {
+            id: FlowId::new(self.env.ids.next(context.now)),
+            handle: new.handle,
+            project: context.project.id.clone(),
+            dialect: context.dialect.to_owned(),
+            purpose: new.purpose,
+            state: FlowState::Open,
+            identity: None,
+            device: new.device,
+            replaces: None,
+            attributes: new.attributes,
+            memo: new.memo,
+            seed: self.env.bytes(),
+            challenge: None,
+            issued_at: context.now,
+            expires_at: context.now.plus(new.flow_life),
+        };
+        Ok(self.store.open_flow(OpenFlow { flow }).await?)
+    }
+
+    /// Replaces the surface's note of a flow, in whatever state that is: one operation of the store.
+    ///
+    /// # Refusals
+    /// `FlowNotFound`.
+    pub async fn annotate(&self, handle: Handle, memo: String) -> Result<()> {
+        Ok(self.store.annotate(Annotate { handle, memo }).await??)
+    }
+
+    /// Sends a code: one operation of the store.
+    ///
+    /// The answer is the same whether or not anybody owns the address.
+    ///
+    /// # Refusals
+    /// `TooSoon`; for a change of address `SessionEnded`, `IdentityInactive`, `TokenInvalid` and, where the present address is not the identity's,
+    /// `IdentityNotFound`; where accounts are told `IdentityNotFound` and `AddressTaken`; for a handle that only its owner can name and whose flow is over also `FlowPassed`, `FlowExpired`,
+    /// `AttemptsExhausted`.
+    pub async fn start_challenge(&self, context: &Context<'_>, new: NewChallenge) -> Result<Started> {
+        let NewChallenge { handle, naming, purpose, address, identity, change, attributes, memo, disclosure, .. } = new;
+        let channel = address.channel();
+        let policy = &context.project.policy;
+        let disclosure = if policy.reveals_accounts { disclosure } else { Disclosure::Uniform };
+        let operation = Start {
+            asking: Asking {
+                code_life: new.code_life.unwrap_or(policy.code_life),
+                ..self.asking(context, new.mode, naming, new.link.as_deref())?
+            },
+            dialect: context.dialect,
+            handle,
+            naming,
+            device: new.device,
+            purpose,
+            address,
+            identity,
+            change,
+            attributes,
+            memo,
+            disclosure,
+            format: new.format,
+            max_attempts: new.max_attempts.unwrap_or(policy.max_attempts).min(MOST_ATTEMPTS),
+            flow_life: new.flow_life,
+            flow: FlowId::new(self.env.ids.next(context.now)),
+            seed: self.env.bytes(),
+        };
+        let outcome = self.store.start(operation).await?;
+        let (result, outcome) = started(outcome);
+        self.observe(&Event::Challenged { dialect: context.dialect, channel, purpose, outcome });
+        result
+    }
+
+    /// Sends a flow's code again, or a new one, as `mode` says, without a link: one operation of the store.
+    ///
+    /// # Refusals
+    /// `FlowNotFound`, `FlowPassed`, `FlowExpired`, `AttemptsExhausted`, `TooSoon`.
+    pub async fn resend(
+        &self,
+        context: &Context<'_>,
+        handle: Handle,
+        naming: Naming,
+        mode: ResendMode,
+    ) -> Result<Started> {
+        let asking = self.asking(context, mode, naming, None)?;
+        let outcome = self.store.resend(Resend { asking, handle }).await?;
+        let (result, outcome) = started(outcome);
+        if let Some((channel, purpose)) = result.as_ref().ok().and_then(|started| {
+            let challenge = started.flow.challenge.as_ref()?;
+            Some((challenge.address.channel(), started.flow.purpose))
+        }) {
+            self.observe(&Event::Challenged { dialect: context.dialect, channel, purpose, outcome });
+        }
+        result
+    }
+
+    /// Compares a code, and does what its flow is for if it is right: one operation of the store.
+    ///
+    /// # Refusals
+    /// `FlowNotFound`, `FlowPassed`, `FlowExpired`, `CodeMismatch`, `CodeExpired`, `AttemptsExhausted`; and after a right code
+    /// whose purpose cannot be done any more `AddressTaken`, `IdentityNotFound`, `IdentityInactive`.
+    pub async fn verify(&self, context: &Context<'_>, attempt: Attempt<'_>) -> Result<Verified> {
+        let next = || self.env.ids.next(context.now);
+        let operation = Verify {
+            now: context.now,
+            handles: attempt.handles.to_vec(),
+            code: Secret::new(attempt.code.to_owned()),
+            session: attempt.session,
+            session_id: SessionId::new(next()),
+            identity_id: IdentityId::new(next()),
+            address_id: AddressId::new(next()),
+            keys: Arc::clone(&self.keys),
+        };
+        match self.store.verify(operation).await? {
+            VerifyOutcome::Passed(verified) => {
+                self.observe(&Event::Verified { dialect: context.dialect, outcome: VerificationOutcome::Passed });
+                Ok(*verified)
+            }
+            VerifyOutcome::Refused { refusal, flow } => {
+                self.observe(&Event::Verified { dialect: context.dialect, outcome: verification_outcome(refusal) });
+                Err(Error::Refused { refusal, flow })
+            }
+        }
+    }
+
+    /// The flow of a handle.
+    ///
+    /// # Refusals
+    /// `FlowNotFound`.
+    pub async fn flow(&self, handle: Handle) -> Result<Flow> {
+        self.store.flow(handle).await?.ok_or_else(|| Refusal::FlowNotFound.into())
+    }
+
+    fn asking(&self, context: &Context<'_>, mode: ResendMode, naming: Naming, link: Option<&str>) -> Result<Asking> {
+        let message = MessageId::new(self.env.ids.next(context.now));
+        let place = OutboxMessage::link_place(message);
+        let seal = |link: &str| self.keys.seal(self.env.bytes(), &place, link.as_bytes());
+        Ok(Asking {
+            project: context.project.id.clone(),
+            now: context.now,
+            code_life: context.project.policy.code_life,
+            send_limit: context.project.policy.send_limit,
+            mode,
+            flow_end: match naming {
+                Naming::Secret => FlowEnd::Fixed,
+                Naming::Public => FlowEnd::WithCode,
+            },
+            message,
+            link: link.map(seal).transpose()?,
+            keys: Arc::clone(&self.keys),
+        })
+    }
+}
+
+/// What a surface and the observer are told of a start or resend.
+fn started(outcome: StartOutcome) -> (Result<Started>, ChallengeOutcome) {
+    let (flow, outcome) = match outcome {
+        StartOutcome::Started(flow) => (flow, ChallengeOutcome::Started),
+        StartOutcome::Repeated(flow) => (flow, ChallengeOutcome::Repeated),
+        StartOutcome::Refused(refusal) => {
+            let is_budget = matches!(refusal, Refusal::TooSoon { .. });
+            let outcome = if is_budget { ChallengeOutcome::TooSoon } else { ChallengeOutcome::Refused };
+            return (Err(refusal.into()), outcome);
+        }
+    };
+    let masked = flow.challenge.as_ref().map(|challenge| challenge.address.masked()).unwrap_or_default();
+    (Ok(Started { flow: *flow, masked }), outcome)
+}
+
+fn verification_outcome(refusal: Refusal) -> VerificationOutcome {
+    match refusal {
+        Refusal::CodeMismatch { .. } => VerificationOutcome::Mismatch,
+        Refusal::AttemptsExhausted => VerificationOutcome::Exhausted,
+        Refusal::FlowExpired | Refusal::CodeExpired => VerificationOutcome::Expired,
+        Refusal::FlowPassed => VerificationOutcome::Replayed,
+        Refusal::FlowNotFound => VerificationOutcome::NotFound,
+        Refusal::AddressMalformed
+        | Refusal::AddressTaken
+        | Refusal::IdentityNotFound
+        | Refusal::IdentityInactive
+        | Refusal::IdentityChanged
+        | Refusal::TicketInvalid
+        | Refusal::TicketReused
+        | Refusal::SessionEnded
+        | Refusal::TokenInvalid
+        | Refusal::TokenReused
+        | Refusal::TooSoon { .. } => VerificationOutcome::Refused,
+    }
+}
