@@ -19,7 +19,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::{Channel, Delivery, DeliveryOutcome, Engine, LEAST_LIFE, Leased, ProjectId};
+use engine::{Channel, Content, Delivery, DeliveryOutcome, Engine, LEAST_LIFE, Leased, ProjectId};
 use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -194,19 +194,24 @@ impl Desk {
             return Err(DeliveryOutcome::Deferred { reason: "no transport for this channel".to_owned() });
         }
         let letterhead = self.others.get(&message.project).unwrap_or(&self.letterhead);
-        let words = CodeMail {
-            purpose: message.purpose,
-            code: &message.code,
-            minutes: minutes_left(now, message.not_after),
-            host: letterhead.host(),
-            brand: letterhead.brand(),
-        };
         let failed = |error: &dyn fmt::Display| {
             let reason = error.to_string();
             tracing::error!(message.id = message.id.get(), reason, "a mail could not be written");
             DeliveryOutcome::Deferred { reason }
         };
-        let words = self.templates.render_code(&words).map_err(|error| failed(&error))?;
+        let (host, brand) = (letterhead.host(), letterhead.brand());
+        let words = match &message.content {
+            Content::Code { code, link } => self.templates.render_code(&CodeMail {
+                purpose: message.purpose,
+                code,
+                link: link.as_ref(),
+                minutes: minutes_left(now, message.not_after),
+                host,
+                brand,
+            }),
+            Content::NoAccount => self.templates.render_no_account(host, brand),
+        };
+        let words = words.map_err(|error| failed(&error))?;
         compose(letterhead, &words, &message.recipient, message.id, now).map_err(|error| failed(&error))
     }
 }

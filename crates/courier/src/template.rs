@@ -17,6 +17,8 @@ pub struct CodeMail<'a> {
     pub purpose: Purpose,
     /// The code, as it is typed.
     pub code: &'a Secret<String>,
+    /// Where it may be brought back by a click.
+    pub link: Option<&'a Secret<String>>,
     /// How many minutes it has left to live.
     pub minutes: u64,
     /// The host that it is typed into: the public origin without scheme and port.
@@ -66,6 +68,9 @@ pub struct Templates {
 const CODE_SUBJECT: &str = "code.subject";
 const CODE_TEXT: &str = "code.txt";
 const CODE_HTML: &str = "code.html";
+const NO_ACCOUNT_SUBJECT: &str = "no_account.subject";
+const NO_ACCOUNT_TEXT: &str = "no_account.txt";
+const NO_ACCOUNT_HTML: &str = "no_account.html";
 
 impl Templates {
     /// The templates that come with the program.
@@ -79,6 +84,9 @@ impl Templates {
             (CODE_SUBJECT, include_str!("../templates/code.subject")),
             (CODE_TEXT, include_str!("../templates/code.txt")),
             (CODE_HTML, include_str!("../templates/code.html")),
+            (NO_ACCOUNT_SUBJECT, include_str!("../templates/no_account.subject")),
+            (NO_ACCOUNT_TEXT, include_str!("../templates/no_account.txt")),
+            (NO_ACCOUNT_HTML, include_str!("../templates/no_account.html")),
         ];
         for (name, source) in sources {
             environment.add_template(name, source).map_err(|error| failed(name, &error))?;
@@ -91,10 +99,22 @@ impl Templates {
     /// # Refusals
     /// A template that wants a value it is not given.
     pub fn render_code(&self, mail: &CodeMail<'_>) -> Result<Rendered, TemplateError> {
-        let CodeMail { purpose, code, minutes, host, brand } = *mail;
+        let CodeMail { purpose, code, link, minutes, host, brand } = *mail;
         let subject = self.render(CODE_SUBJECT, context! { purpose => purpose.name(), brand })?.trim().to_owned();
-        let words = context! { subject => subject.as_str(), code => code.expose(), minutes, host, brand };
+        let link = link.map(Secret::expose);
+        let words = context! { subject => subject.as_str(), code => code.expose(), link, minutes, host, brand };
         Ok(Rendered { text: self.render(CODE_TEXT, words.clone())?, html: self.render(CODE_HTML, words)?, subject })
+    }
+
+    /// The words of a mail that tells whoever reads an address that nobody has an account with it.
+    ///
+    /// # Refusals
+    /// A template that wants a value it is not given.
+    pub fn render_no_account(&self, host: &str, brand: &str) -> Result<Rendered, TemplateError> {
+        let subject = self.render(NO_ACCOUNT_SUBJECT, context! { brand })?.trim().to_owned();
+        let words = context! { subject => subject.as_str(), host, brand };
+        let text = self.render(NO_ACCOUNT_TEXT, words.clone())?;
+        Ok(Rendered { text, html: self.render(NO_ACCOUNT_HTML, words)?, subject })
     }
 
     /// Every mail there is, rendered with invented values: what `countersign check` looks at.
@@ -103,13 +123,17 @@ impl Templates {
     /// See [`Templates::render_code`].
     pub fn samples(&self) -> Result<Vec<Rendered>, TemplateError> {
         let code = Secret::new("042817".to_owned());
-        [Purpose::SignIn, Purpose::SignUp, Purpose::SignInOrUp, Purpose::VerifyAddress, Purpose::ChangeAddress]
-            .into_iter()
-            .map(|purpose| {
-                let (host, brand) = ("accounts.example.com", "Example & Sons");
-                self.render_code(&CodeMail { purpose, code: &code, minutes: 10, host, brand })
-            })
-            .collect()
+        let link = Secret::new("https://accounts.example.com/verify?code=042817".to_owned());
+        let (host, brand) = ("accounts.example.com", "Example & Sons");
+        let mut mails =
+            [Purpose::SignIn, Purpose::SignUp, Purpose::SignInOrUp, Purpose::VerifyAddress, Purpose::ChangeAddress]
+                .into_iter()
+                .map(|purpose| {
+                    self.render_code(&CodeMail { purpose, code: &code, link: Some(&link), minutes: 10, host, brand })
+                })
+                .collect::<Result<Vec<_>, _>>()?;
+        mails.push(self.render_no_account(host, brand)?);
+        Ok(mails)
     }
 
     fn render(&self, name: &'static str, words: Value) -> Result<String, TemplateError> {
@@ -128,7 +152,14 @@ mod tests {
 
     fn rendered(brand: &str, minutes: u64) -> Rendered {
         let code = Secret::new("042817".to_owned());
-        let mail = CodeMail { purpose: Purpose::SignInOrUp, code: &code, minutes, host: "accounts.example.com", brand };
+        let mail = CodeMail {
+            purpose: Purpose::SignInOrUp,
+            code: &code,
+            link: None,
+            minutes,
+            host: "accounts.example.com",
+            brand,
+        };
         Templates::new().unwrap().render_code(&mail).unwrap()
     }
 
@@ -157,6 +188,7 @@ mod tests {
                 "Your code to sign in to Example & Sons",
                 "Your code to confirm your address for Example & Sons",
                 "Your code to confirm your address for Example & Sons",
+                "No account at Example & Sons with this address",
             ]
         );
     }
@@ -171,6 +203,32 @@ mod tests {
     }
 
     #[test]
+    fn a_link_is_told_in_both_parts_and_the_code_still_ends_the_text() {
+        let (code, link) =
+            ("042817".to_owned().into(), "https://a.example/verify?flow=1&code=042817".to_owned().into());
+        let mail = CodeMail {
+            purpose: Purpose::VerifyAddress,
+            code: &code,
+            link: Some(&link),
+            minutes: 10,
+            host: "a.example",
+            brand: "Example",
+        };
+        let mail = Templates::new().unwrap().render_code(&mail).unwrap();
+        assert_eq!(mail.text.matches("https://a.example/verify?flow=1&code=042817").count(), 1);
+        let escaped = "href=\"https:&#x2f;&#x2f;a.example&#x2f;verify?flow=1&amp;code=042817\"";
+        assert_eq!(mail.html.matches(escaped).count(), 1, "{}", mail.html);
+        assert_eq!(mail.text.lines().last(), Some("@a.example #042817"));
+    }
+
+    #[test]
+    fn who_has_no_account_is_told_so_without_code_or_link() {
+        let mail = Templates::new().unwrap().render_no_account("a.example", "Example").unwrap();
+        assert_eq!(mail.subject, "No account at Example with this address");
+        assert!(mail.text.contains("a.example") && !mail.text.contains("http") && !mail.html.contains("href"));
+    }
+
+    #[test]
     fn a_mail_prints_without_its_code() {
         assert!(!format!("{:?}", rendered("Example", 10)).contains("042817"));
     }
@@ -180,7 +238,14 @@ mod tests {
         let mut templates = Templates::new().unwrap();
         templates.environment.add_template(CODE_TEXT, "{{ code }}\n{{ name_of_the_user }}").unwrap();
         let code = Secret::new("042817".to_owned());
-        let mail = CodeMail { purpose: Purpose::SignIn, code: &code, minutes: 10, host: "a.example", brand: "Example" };
+        let mail = CodeMail {
+            purpose: Purpose::SignIn,
+            code: &code,
+            link: None,
+            minutes: 10,
+            host: "a.example",
+            brand: "Example",
+        };
         let error = templates.render_code(&mail).unwrap_err();
         assert_eq!(error.to_string(), "the mail template code.txt failed: undefined value in line 2");
         assert!(!format!("{error:?}").contains("042817"));

@@ -38,6 +38,15 @@ pub enum Naming {
     Public,
 }
 
+/// What somebody is told who reads an address that nobody has an account with, and that was asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strangers {
+    /// Nothing.
+    Silent,
+    /// That nobody has.
+    Told,
+}
+
 /// Until when a flow lives that something is asked in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FlowEnd {
@@ -68,6 +77,8 @@ pub struct Asking {
     pub mode: ResendMode,
     /// Until when the flow lives.
     pub flow_end: FlowEnd,
+    /// What whoever reads an address nobody owns is told.
+    pub strangers: Strangers,
     /// The id of the message, if one comes to be owed.
     pub message: MessageId,
     /// The link that is mailed beside the code, sealed for that message.
@@ -83,6 +94,8 @@ pub struct Start {
     pub asking: Asking,
     /// The surface.
     pub dialect: &'static str,
+    /// The surface whose sessions count.
+    pub sessions_of: &'static str,
     /// The flow's handle.
     pub handle: Handle,
     /// Who can name it.
@@ -227,7 +240,7 @@ impl Start {
             return Ok(Terms { identity: self.identity, replaces: None });
         };
         let caller = caller.ok_or(Refusal::SessionEnded)?;
-        caller.check(self.dialect, &self.asking.project, self.asking.now)?;
+        caller.check(self.sessions_of, &self.asking.project, self.asking.now)?;
         if !change.generation.is_none_or(|generation| caller.session.accepts(generation, self.asking.now)) {
             return Err(Refusal::TokenInvalid);
         }
@@ -381,7 +394,7 @@ impl Asking {
             }
         }
         let concerned = flow.identity;
-        let kind = concern(&mut flow, owner);
+        let kind = concern(&mut flow, owner, self.strangers);
         let previous = flow.challenge.take();
         if let Some(previous) = &previous {
             writes.push(Write::CancelMessage { id: previous.message, at: self.now });
@@ -463,7 +476,7 @@ impl Asking {
     fn digest(&self, flow: &Flow, challenge: &Challenge, kind: MessageKind) -> Option<Digest> {
         let label = match kind {
             MessageKind::Code => Label::Code,
-            MessageKind::Decoy => Label::Decoy,
+            MessageKind::Decoy | MessageKind::NoAccount => Label::Decoy,
         };
         let code = flow.derivation(label, challenge).code(&self.keys, challenge.key)?;
         code::digest(&self.keys, challenge.key, &flow.handle, code.expose())
@@ -472,7 +485,7 @@ impl Asking {
 
 /// Notes in `flow` whom it concerns, and says whether a code is sent at all. Where nobody could pass, a decoy is owed: the same
 /// rows and the same work, and no mail.
-fn concern(flow: &mut Flow, owner: Option<&Owner>) -> MessageKind {
+fn concern(flow: &mut Flow, owner: Option<&Owner>, strangers: Strangers) -> MessageKind {
     let owner_id = owner.map(|owner| owner.identity.id);
     let is_proven = owner.is_some_and(|owner| owner.address.verified_at.is_some());
     let (identity, can_pass) = match flow.purpose {
@@ -487,7 +500,11 @@ fn concern(flow: &mut Flow, owner: Option<&Owner>) -> MessageKind {
         Purpose::ChangeAddress => (flow.identity, owner_id.is_none() || owner_id == flow.identity),
     };
     flow.identity = identity;
-    if can_pass { MessageKind::Code } else { MessageKind::Decoy }
+    match strangers {
+        _ if can_pass => MessageKind::Code,
+        Strangers::Told if owner.is_none() => MessageKind::NoAccount,
+        Strangers::Told | Strangers::Silent => MessageKind::Decoy,
+    }
 }
 
 /// Whether a code can be compared in `flow`, or why not.

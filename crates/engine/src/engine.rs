@@ -21,7 +21,7 @@ use aws_lc_rs::hmac;
 use uuid::Uuid;
 
 use crate::address::Address;
-use crate::challenge::{Change, Disclosure, Naming, ResendMode};
+use crate::challenge::{Change, Disclosure, Naming, ResendMode, Strangers};
 use crate::code::CodeFormat;
 use crate::env::{Clock, Entropy, Env, IdGen, Timestamp};
 use crate::error::Fault;
@@ -50,6 +50,8 @@ pub struct Context<'a> {
     pub project: &'a Project,
     /// The surface.
     pub dialect: &'static str,
+    /// The surface whose sessions count: its own, unless it accepts tokens that another one issued.
+    pub sessions_of: &'static str,
     /// The only time the request knows.
     pub now: Timestamp,
     /// Who asks.
@@ -89,6 +91,8 @@ pub struct NewChallenge {
     pub code_life: Option<Duration>,
     /// How many wrong guesses end the flow, where the surface is configured apart from the project. Never more than five.
     pub max_attempts: Option<u8>,
+    /// What whoever reads an address nobody owns is told.
+    pub strangers: Strangers,
     /// A URL that is mailed beside the code, with [`CODE_IN_LINK`](crate::CODE_IN_LINK) where the code belongs.
     pub link: Option<String>,
 }
@@ -229,7 +233,7 @@ impl Engine {
 
     /// Frames a request. The clock is read here, once.
     pub fn context<'a>(&self, project: &'a Project, dialect: &'static str, client: Client<'a>) -> Context<'a> {
-        Context { project, dialect, now: self.now(), client }
+        Context { project, dialect, sessions_of: dialect, now: self.now(), client }
     }
 
     fn observe(&self, event: &Event) {

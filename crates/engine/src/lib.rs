@@ -38,7 +38,7 @@ pub use address::{Address, Channel};
 pub use budget::{SendLimit, SendLog};
 pub use challenge::{
     Asking, Change, Disclosure, FlowEnd, Keeping, Naming, RENEWAL, REPEAT, Resend, ResendMode, Start, StartOutcome,
-    StartSeen,
+    StartSeen, Strangers,
 };
 pub use change::{ChangeIdentity, ChangeSeen, EraseIdentity, IdentityChange, WantedAddress};
 pub use code::{Alphabet, CodeFormat};
@@ -54,8 +54,8 @@ pub use id::{AddressId, DeviceId, FlowId, IdentityId, MessageId, SessionId};
 pub use identity::{Account, Identity, IdentityState, Owner, VerifiableAddress};
 pub use opening::{Annotate, OpenFlow};
 pub use outbox::{
-    CODE_IN_LINK, Delivery, DeliveryOutcome, LEASE, LEAST_LIFE, LOOK_AHEAD, Lease, Leased, Leases, MessageKind,
-    MessageState, OutboxMessage, Settle, Shown, back_off,
+    CODE_IN_LINK, Content, Delivery, DeliveryOutcome, LEASE, LEAST_LIFE, LOOK_AHEAD, Lease, Leased, Leases,
+    MessageKind, MessageState, OutboxMessage, Settle, Shown, back_off,
 };
 pub use project::{MOST_ATTEMPTS, Policy, Project, ProjectId, Projects};
 pub use register::{Register, Registered};

@@ -21,6 +21,8 @@ pub enum MessageKind {
     Code,
     /// Stands where an address nobody owns was asked about: it costs the same and is never sent.
     Decoy,
+    /// Tells whoever reads an address that nobody has an account with it.
+    NoAccount,
 }
 
 impl MessageKind {
@@ -29,12 +31,13 @@ impl MessageKind {
         match self {
             Self::Code => "code",
             Self::Decoy => "decoy",
+            Self::NoAccount => "no_account",
         }
     }
 
     /// The kind called `name`.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Code, Self::Decoy].into_iter().find(|it| it.name() == name)
+        [Self::Code, Self::Decoy, Self::NoAccount].into_iter().find(|it| it.name() == name)
     }
 }
 
@@ -120,6 +123,20 @@ impl OutboxMessage {
     }
 }
 
+/// What a message says.
+#[derive(Debug)]
+pub enum Content {
+    /// A code.
+    Code {
+        /// The code.
+        code: Secret<String>,
+        /// Where it may be brought back by a click.
+        link: Option<Secret<String>>,
+    },
+    /// That nobody has an account with the address.
+    NoAccount,
+}
+
 /// A message somebody may now send, until its lease ends.
 #[derive(Debug)]
 pub struct Leased {
@@ -133,10 +150,8 @@ pub struct Leased {
     pub purpose: Purpose,
     /// Where it goes.
     pub recipient: Address,
-    /// What it carries.
-    pub code: Secret<String>,
-    /// Where the code may be brought back by a click.
-    pub link: Option<Secret<String>>,
+    /// What it says.
+    pub content: Content,
     /// How many deliveries were tried before.
     pub attempts: u32,
     /// The end of the code's life; see [`LEAST_LIFE`].
@@ -208,6 +223,18 @@ impl Lease {
     pub const fn sight(&self) -> u32 {
         self.limit.saturating_add(LOOK_AHEAD)
     }
+
+    /// What `message` of `flow` says; none where its code cannot be derived any more.
+    fn content(&self, message: &OutboxMessage, flow: &Flow) -> Option<Content> {
+        match message.kind {
+            MessageKind::Code => {
+                let code = flow.code(&self.keys)?;
+                Some(Content::Code { link: message.open_link(&self.keys, &code), code })
+            }
+            MessageKind::NoAccount => Some(Content::NoAccount),
+            MessageKind::Decoy => None,
+        }
+    }
 }
 
 /// What a [`Lease`] came to.
@@ -234,7 +261,8 @@ impl Operation for Lease {
                 break;
             }
             let settle = |state| Write::SettleMessage { id: message.id, state, at: self.now, error: None };
-            let sendable = flow.as_ref().filter(|flow| message.kind == MessageKind::Code && still_asks(flow, &message));
+            let sendable =
+                flow.as_ref().filter(|flow| message.kind != MessageKind::Decoy && still_asks(flow, &message));
             let Some(flow) = sendable else {
                 writes.push(settle(MessageState::Dropped));
                 continue;
@@ -243,7 +271,7 @@ impl Operation for Lease {
                 writes.push(settle(MessageState::Expired));
                 continue;
             }
-            let Some(code) = flow.code(&self.keys) else {
+            let Some(content) = self.content(&message, flow) else {
                 writes.push(settle(MessageState::Dropped));
                 continue;
             };
@@ -252,11 +280,10 @@ impl Operation for Lease {
             messages.push(Leased {
                 id: message.id,
                 lease,
-                link: message.open_link(&self.keys, &code),
                 project: message.project,
                 purpose: flow.purpose,
                 recipient: message.recipient,
-                code,
+                content,
                 attempts: message.attempts,
                 not_after: message.not_after,
                 created_at: message.created_at,

@@ -310,7 +310,7 @@ pub trait Store: Send + Sync {
     fn device(&self, id: DeviceId, now: Timestamp) -> Reply<'_, Option<DeviceView>>;
     /// A session and whose it is.
     fn caller(&self, id: SessionId) -> Reply<'_, Option<Caller>>;
-    /// Messages that carried codes, newest first, each with its flow if that is still there.
+    /// Messages that were meant to be sent, newest first, each with its flow if that is still there.
     fn messages(&self, query: MessageQuery) -> Reply<'_, Vec<(OutboxMessage, Option<Flow>)>>;
     /// How much is owed.
     fn outbox_depth(&self) -> Reply<'_, OutboxDepth>;

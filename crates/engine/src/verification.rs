@@ -153,7 +153,8 @@ impl Verify {
         let Proof { identity, address, addresses, is_first } = proof;
         flow.identity = Some(identity.id);
         writes.push(Write::PassFlow { flow: flow.id, identity: flow.identity });
-        let session = self.session.as_ref().map(|terms| self.begin_session(&flow, identity.id, &address, terms));
+        let terms = self.session.as_ref().filter(|_| identity.state == IdentityState::Active);
+        let session = terms.map(|terms| self.begin_session(&flow, identity.id, &address, terms));
         if let Some(session) = &session {
             writes.push(Write::OpenSession(session.clone()));
             let device = flow.device.map(|id| device.unwrap_or_else(|| Device::new(id, &flow.project, &flow.dialect)));
@@ -299,6 +300,8 @@ fn allowed(flow: &Flow, owner: Option<&Owner>, account: Option<Account>) -> Resu
     }
     match account.identity.state {
         IdentityState::Active => Ok(Some(account)),
+        // That an address was proved is a fact about it; it lets nobody in.
+        IdentityState::Inactive if flow.purpose == Purpose::VerifyAddress => Ok(Some(account)),
         IdentityState::Inactive => Err(Refusal::IdentityInactive),
     }
 }

@@ -12,7 +12,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use courier::{CodeMail, Letterhead, Templates, minutes_left};
-use engine::{Address, Engine, Secret, Shown};
+use engine::{Address, Engine, MessageKind, Secret, Shown};
 use http::{HeaderMap, StatusCode, header};
 use serde::{Deserialize, Serialize};
 
@@ -134,11 +134,16 @@ impl Inbox {
         let mail = CodeMail {
             purpose: shown.purpose.unwrap_or(engine::Purpose::SignIn),
             code: shown.code.as_ref().unwrap_or(&gone),
+            link: shown.link.as_ref(),
             minutes: minutes_left(message.created_at, message.not_after),
             host: self.letterhead.host(),
             brand: self.letterhead.brand(),
         };
-        let rendered = self.templates.render_code(&mail).ok()?;
+        let rendered = match message.kind {
+            MessageKind::NoAccount => self.templates.render_no_account(self.letterhead.host(), self.letterhead.brand()),
+            MessageKind::Code | MessageKind::Decoy => self.templates.render_code(&mail),
+        };
+        let rendered = rendered.ok()?;
         Some(Message {
             id: message.id.to_string(),
             channel: message.recipient.channel().name(),
@@ -147,7 +152,7 @@ impl Inbox {
             text: rendered.text,
             html: rendered.html,
             code: shown.code.as_ref().map(|code| code.expose().as_str()),
-            link: None,
+            link: shown.link.as_ref().map(|link| link.expose().as_str()),
             created_at: message.created_at.rfc3339(),
         })
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use engine::{
     Address, Attempt, Client, CodeFormat, Context, Disclosure, Engine, Event, Handle, MasterKey, Naming, NewChallenge,
     Observer, OpenError, Parts, Policy, Project, ProjectId, Projects, Purpose, ResendMode, Result, Session, SessionId,
-    SessionTerms, Started, Store, VerificationOutcome, Verified,
+    SessionTerms, Started, Store, Strangers, VerificationOutcome, Verified,
 };
 use store::SqliteStore;
 
@@ -188,6 +188,7 @@ impl World {
             code_life: None,
             max_attempts: None,
             link: None,
+            strangers: Strangers::Silent,
             device: None,
         }
     }

@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::response::Response;
 use engine::{
     Address, Attempt, Change, CodeFormat, Disclosure, Handle, Keeping, Naming, NewChallenge, Project, Purpose,
-    ResendMode, Started,
+    ResendMode, Started, Strangers,
 };
 use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -129,6 +129,7 @@ pub(crate) async fn update(
             code_life: None,
             max_attempts: None,
             link: None,
+            strangers: Strangers::Silent,
             device: None,
         };
         let call = Call::Update { is_merge: request.on_merge_use_existing == Some(true) };
@@ -222,6 +223,7 @@ fn sign_in_challenge(
         code_life: None,
         max_attempts: None,
         link: None,
+        strangers: Strangers::Silent,
         device: None,
     }
 }

@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::response::Response;
 use engine::{
     Address, Algorithm, Attempt, CodeFormat, Context, Disclosure, Handle, Naming, NewChallenge, Purpose, ResendMode,
-    SessionTerms, Verified,
+    SessionTerms, Strangers, Verified,
 };
 use http::{HeaderMap, HeaderValue, StatusCode};
 use uuid::Uuid;
@@ -52,6 +52,7 @@ pub(crate) async fn start(
             code_life: None,
             max_attempts: None,
             link: None,
+            strangers: Strangers::Silent,
             device: None,
         };
         match shared.engine.start_challenge(&shared.context(&client), challenge).await.map_err(Answer::of) {

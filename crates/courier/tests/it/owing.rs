@@ -15,8 +15,8 @@ use engine::{
     Leases, MasterKey, MessageQuery, MessageState, Naming, NewChallenge, OpenFlow, Operation as _, OutboxDepth,
     OutboxMessage, Owner, Parts, Policy, Project, ProjectId, Projects, Purpose, Refresh, RefreshOutcome, Refusal,
     Register, Registered, Reply, Resend, ResendMode, SealedKey, SendLog, Session, SessionId, Settle, Start,
-    StartOutcome, StartSeen, Store, StoreError, Swept, TakeTicket, Taken, Ticket, Timestamp, Verify, VerifyOutcome,
-    Write,
+    StartOutcome, StartSeen, Store, StoreError, Strangers, Swept, TakeTicket, Taken, Ticket, Timestamp, Verify,
+    VerifyOutcome, Write,
 };
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
@@ -319,6 +319,7 @@ impl Post {
             code_life: None,
             max_attempts: None,
             link: None,
+            strangers: Strangers::Silent,
             device: None,
         };
         self.engine.start_challenge(&context, new).await.unwrap();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Attempt, Context, Engine, NewChallenge, Started};
-use crate::challenge::{Asking, Disclosure, FlowEnd, Naming, Resend, ResendMode, Start, StartOutcome};
+use crate::challenge::{Asking, Disclosure, FlowEnd, Naming, Resend, ResendMode, Start, StartOutcome, Strangers};
 use crate::error::{Error, Refusal, Result};
 use crate::event::{ChallengeOutcome, Event, VerificationOutcome};
 use crate::flow::{Flow, FlowState, Handle, Purpose};
@@ -79,9 +79,11 @@ impl Engine {
         let operation = Start {
             asking: Asking {
                 code_life: new.code_life.unwrap_or(policy.code_life),
+                strangers: new.strangers,
                 ..self.asking(context, new.mode, naming, new.link.as_deref())?
             },
             dialect: context.dialect,
+            sessions_of: context.sessions_of,
             handle,
             naming,
             device: new.device,
@@ -178,6 +180,7 @@ impl Engine {
                 Naming::Secret => FlowEnd::Fixed,
                 Naming::Public => FlowEnd::WithCode,
             },
+            strangers: Strangers::Silent,
             message,
             link: link.map(seal).transpose()?,
             keys: Arc::clone(&self.keys),

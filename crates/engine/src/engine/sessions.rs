@@ -6,20 +6,20 @@ use crate::id::{IdentityId, SessionId};
 use crate::session::{Caller, EndSessions, Refresh, RefreshOutcome, Rotation, Session, Sessions};
 
 impl Engine {
-    /// A live session of this surface, and whose it is.
+    /// A live session that counts at this surface, and whose it is.
     ///
     /// # Refusals
     /// `SessionEnded`, `IdentityInactive`.
     pub async fn caller(&self, context: &Context<'_>, session: SessionId) -> Result<Caller> {
         let caller = self.store.caller(session).await?.ok_or(Refusal::SessionEnded)?;
-        caller.check(context.dialect, &context.project.id, context.now)?;
+        caller.check(context.sessions_of, &context.project.id, context.now)?;
         Ok(caller)
     }
 
-    /// The live sessions of an identity at this surface, the oldest first.
+    /// The live sessions of an identity that count at this surface, the oldest first.
     pub async fn sessions(&self, context: &Context<'_>, identity: IdentityId) -> Result<Vec<Session>> {
         let mut sessions = self.store.sessions(identity, context.now).await?;
-        sessions.retain(|session| session.dialect == context.dialect && session.project == context.project.id);
+        sessions.retain(|session| session.dialect == context.sessions_of && session.project == context.project.id);
         Ok(sessions)
     }
 
@@ -35,7 +35,8 @@ impl Engine {
         rotation: Rotation,
     ) -> Result<Caller> {
         let project = context.project.id.clone();
-        let operation = Refresh { now: context.now, project, dialect: context.dialect, session, generation, rotation };
+        let operation =
+            Refresh { now: context.now, project, dialect: context.sessions_of, session, generation, rotation };
         match self.store.refresh(operation).await? {
             RefreshOutcome::Refreshed(caller) => Ok(*caller),
             RefreshOutcome::Refused(refusal) => Err(refusal.into()),
@@ -48,7 +49,7 @@ impl Engine {
     /// `SessionEnded`.
     pub async fn end_sessions(&self, context: &Context<'_>, session: SessionId, which: Sessions) -> Result<()> {
         let project = context.project.id.clone();
-        let operation = EndSessions { now: context.now, project, dialect: context.dialect, session, which };
+        let operation = EndSessions { now: context.now, project, dialect: context.sessions_of, session, which };
         Ok(self.store.end_sessions(operation).await??)
     }
 }

@@ -94,7 +94,7 @@ pub(super) fn list(
         columns!(),
         ", ",
         flow::columns!(),
-        " FROM outbox LEFT JOIN flows ON flows.id = flow_id WHERE outbox.id > ?1 AND kind = 'code' \
+        " FROM outbox LEFT JOIN flows ON flows.id = flow_id WHERE outbox.id > ?1 AND kind <> 'decoy' \
          AND (?2 IS NULL OR (outbox.address = ?2 AND outbox.channel = ?3)) ORDER BY outbox.id DESC LIMIT ?4"
     );
     let mut statement = connection.prepare_cached(sql).map_err(driver)?;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use engine::{
     Attempt, Change, CodeFormat, Disclosure, Handle, Keeping, Naming, NewChallenge, Purpose, Registered, ResendMode,
+    Strangers,
 };
 use serde_json::json;
 use testkit::world::other_than;
@@ -34,6 +35,7 @@ async fn replaced(mounted: &Mounted, token: &str, from: &str, to: &str) {
         code_life: None,
         max_attempts: None,
         link: None,
+        strangers: Strangers::Silent,
         device: None,
     };
     mounted.engine().start_challenge(&context, challenge).await.unwrap();
