@@ -9,5 +9,7 @@ pub(crate) fn all() -> Vec<Box<dyn Dialect>> {
         Box::new(descope::Descope),
         #[cfg(feature = "login")]
         Box::new(login::Login),
+        #[cfg(feature = "wacht")]
+        Box::new(wacht::Wacht),
     ]
 }
