@@ -33,8 +33,8 @@ for (const [mode, server] of Object.entries({ staging, production })) {
       assert.ok(exchanged.authToken);
       const left = exchanged.authTokenExpiresAt - Date.now();
       assert.ok(left > 30_000 && left <= 60_000, String(left));
-      if (mode === 'staging') assert.equal(exchanged.nextDevSession, token());
-      else assert.match(exchanged.upstreamSessionSetCookie, /^__session=[\w-]+; Path=\/;/);
+      // The session is fresh, and its token stays.
+      assert.deepEqual([exchanged.nextDevSession, exchanged.upstreamSessionSetCookie], [null, null]);
 
       const claims = await verifyAuthToken(exchanged.authToken, options);
       assert.equal(claims.iss, server.origin);
@@ -54,6 +54,9 @@ for (const [mode, server] of Object.entries({ staging, production })) {
       await kit.deployment();
       const own = mode === 'staging' ? kit.developmentSession : anonymous.kept.get('__session');
       for (const token of [own, 'nonsense', 'a.b.c']) assert.equal((await exchange(token)).authToken, null);
+      const renewed = await exchange('nonsense');
+      if (mode === 'staging') assert.equal(renewed.nextDevSession?.length, own.length);
+      else assert.match(renewed.upstreamSessionSetCookie, /^__session=[\w-]+; Path=\/;/);
 
       const { kit: signedIn, token } = await visitor();
       const before = token();

@@ -10,8 +10,8 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use engine::{
-    Address, CodeFormat, DeviceId, Disclosure, Error, FlowState, Handle, Naming, NewChallenge, NewFlow, Purpose,
-    Refusal, ResendMode, SessionTerms, Strangers,
+    Address, CodeFormat, DeviceId, Disclosure, Error, Handle, Naming, NewChallenge, NewFlow, Purpose, Refusal,
+    ResendMode, SessionTerms, Strangers,
 };
 use http::{HeaderMap, Uri};
 use web::body::query;
@@ -162,9 +162,7 @@ impl Shared {
         if signed_in(visit.view()).count() >= MOST_SIGN_INS {
             return Err(Status::state("This session has as many sign-ins as it may have"));
         }
-        let open =
-            visit.view().flows.iter().filter(|flow| flow.state != FlowState::Passed && visit.now < flow.expires_at);
-        let (count, first_ends) = open.fold((0, None), |(count, first), flow| {
+        let (count, first_ends) = visit.open_attempts().fold((0, None), |(count, first), flow| {
             (count + 1, Some(first.map_or(flow.expires_at, |first| flow.expires_at.min(first))))
         });
         if let Some(first_ends) = first_ends.filter(|_| count >= MOST_ATTEMPTS) {

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, header};
 /// Its name.
 const NAME: &str = "__session";
 
-/// How long a browser keeps a session that nothing is done with: each answer begins it anew.
+/// How long a token is good for, and kept by a browser.
 pub(crate) const KEPT: Duration = Duration::from_hours(7 * 24);
 
 /// The cookie's attributes that do not change.

@@ -1,8 +1,12 @@
 //! Who asks: the session that a request carries, or a new one.
 //!
 //! A session is a device of the engine. It is there before anybody signs in, and until something is done at it, it is an id and
-//! nothing else: a visit writes no row. Its token names device and generation, and both are in what nobody else can make. The engine
-//! rotates a device whenever what it may do changes; the token of before is then worth nothing.
+//! nothing else: a visit writes no row. Its token names device, generation and when it was issued, and all are in what nobody else can
+//! make. The engine rotates a device whenever what it may do changes; the token of before is then worth nothing.
+//!
+//! The kit asks in parallel, and answers overtake each other: one that was on its way while somebody signed in must not put the token
+//! of before in the place of the new one. So a token is only carried where it must be: to whom has none, after a rotation, and
+//! once a day to who is signed in.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,14 +15,14 @@ use axum::extract::FromRequestParts;
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use engine::{Caller, Context, Device, DeviceId, DeviceView, Flow, Timestamp};
+use engine::{Caller, Context, Device, DeviceId, DeviceView, Flow, FlowState, Timestamp};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use serde::Serialize;
 use web::{Client, respond};
 
-use crate::cookie::Cookie;
-use crate::envelope::{Envelope, Session, active};
+use crate::cookie::{Cookie, KEPT};
+use crate::envelope::{Envelope, Session, active, signed_in};
 use crate::error::{Call, Status};
 use crate::identifier::{Availability, Strategy};
 use crate::session::SessionToken;
@@ -29,17 +33,29 @@ use crate::{Mode, NAME, Shared};
 /// Carries a session in staging, in answers and, for older kits, in requests.
 pub(crate) const DEVELOPMENT_SESSION: HeaderName = HeaderName::from_static("x-development-session");
 
-/// For so long after a rotation the token of before is answered as nobody's, and is given no other: the kit asks in parallel, and a
-/// new token in such an answer would take the place of the one that somebody signed in with.
+/// For so long after a rotation the token of before is answered as nobody's, and is given no other.
 const GRACE: Duration = Duration::from_mins(1);
 
-/// What a token is worth.
+/// After so long a token is issued anew, so that a session that is used does not end.
+const RENEWED: Duration = Duration::from_hours(24);
+
+/// What the token that came is worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Standing {
-    /// It is the session's; or there was none, and this is a new session. The answer carries its token.
-    Present,
-    /// It was, until a moment ago. The answer carries none.
+    /// None came, or one that is nothing: this is a new session.
+    New,
+    /// It is the session's.
+    Present(Presented),
+    /// It was, until a moment ago.
     Superseded,
+}
+
+/// A token of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Presented {
+    device: DeviceId,
+    generation: u32,
+    issued_at: Timestamp,
 }
 
 /// A request's session, as it is and as it becomes.
@@ -91,20 +107,20 @@ impl FromRequestParts<Arc<Shared>> for Visit {
         let client = parts.extensions.get::<Client>().cloned().unwrap_or_default();
         let context = shared.engine.context(&shared.project, NAME, client.for_engine());
         let now = context.now;
-        let mut standing = Standing::Present;
-        let view = match shared.presented(&parts.uri, &parts.headers) {
-            None => None,
-            Some((device, generation)) => {
-                let view = shared.engine.device(&context, device).await;
-                let view = view.map_err(|error| Status::of(Call::Session, now, error))?;
-                let is_superseded = generation < view.device.generation && now < view.device.rotated_at.plus(GRACE);
-                if is_superseded {
-                    standing = Standing::Superseded;
-                }
-                (generation == view.device.generation).then_some(view)
+        let mut standing = Standing::New;
+        let mut known = None;
+        if let Some(presented) = shared.presented(&parts.uri, &parts.headers, now) {
+            let view = shared.engine.device(&context, presented.device).await;
+            let view = view.map_err(|error| Status::of(Call::Session, now, error))?;
+            let (generation, rotated_at) = (view.device.generation, view.device.rotated_at);
+            if presented.generation == generation {
+                standing = Standing::Present(presented);
+                known = Some(view);
+            } else if presented.generation < generation && now < rotated_at.plus(GRACE) {
+                standing = Standing::Superseded;
             }
-        };
-        let view = view.unwrap_or_else(|| {
+        }
+        let view = known.unwrap_or_else(|| {
             let device = Device::new(shared.engine.new_device_id(&context), &shared.project.id, NAME);
             DeviceView { device, flows: Vec::new(), callers: Vec::new() }
         });
@@ -143,7 +159,7 @@ impl Visit {
     /// Refuses to begin or end anything for a token that was replaced a moment ago: its holder would never see what came of it.
     pub(crate) fn must_be_present(&self) -> Result<(), Status> {
         match self.standing {
-            Standing::Present => Ok(()),
+            Standing::New | Standing::Present(_) => Ok(()),
             Standing::Superseded => Err(Status::state("The session has just changed. Try again")),
         }
     }
@@ -185,10 +201,29 @@ impl Visit {
             Ok(Data::Memberships) => success::<[Nothing; 0], _>(&[], Some(&session)),
             Ok(Data::Deployment) => success(&self.shared.deployment, Some(&session)),
         };
-        if self.standing == Standing::Present {
+        if self.is_token_due() {
             self.shared.carry(&self.view.device, self.now, response.headers_mut());
         }
         response
+    }
+
+    /// Whether the answer carries a token.
+    fn is_token_due(&self) -> bool {
+        match self.standing {
+            Standing::New => true,
+            Standing::Superseded => false,
+            Standing::Present(presented) if presented.generation != self.view.device.generation => true,
+            // Whoever is about to sign in is left alone, and a session that nobody is signed in at may end.
+            Standing::Present(presented) => {
+                let is_signed_in = signed_in(&self.view).next().is_some();
+                is_signed_in && self.now >= presented.issued_at.plus(RENEWED) && self.open_attempts().next().is_none()
+            }
+        }
+    }
+
+    /// The flows of the session that are not over yet.
+    pub(crate) fn open_attempts(&self) -> impl Iterator<Item = &Flow> {
+        self.view.flows.iter().filter(|flow| flow.state != FlowState::Passed && self.now < flow.expires_at)
     }
 }
 
@@ -199,21 +234,21 @@ pub(crate) fn success<D: Serialize + ?Sized, S: Serialize>(data: &D, session: Op
 }
 
 impl Shared {
-    /// The device and generation that a request names, if it is a token of ours that does.
-    fn presented(&self, uri: &Uri, headers: &HeaderMap) -> Option<(DeviceId, u32)> {
+    /// The token that a request brings, if it is one of ours.
+    fn presented(&self, uri: &Uri, headers: &HeaderMap, now: Timestamp) -> Option<Presented> {
         match self.mode {
-            Mode::Production => Cookie::read(headers).find_map(|token| self.read_token(token)),
+            Mode::Production => Cookie::read(headers).find_map(|token| self.read_token(token, now)),
             Mode::Staging => {
                 let query: SessionQuery<'_> = web::body::query(uri).unwrap_or_default();
                 let header = || headers.get(DEVELOPMENT_SESSION).and_then(|token| token.to_str().ok());
-                self.read_token(given(query.session.as_ref()).or_else(header)?.trim())
+                self.read_token(given(query.session.as_ref()).or_else(header)?.trim(), now)
             }
         }
     }
 
-    /// Puts the token of `device` into an answer.
+    /// Puts a token of `device` into an answer.
     fn carry(&self, device: &Device, now: Timestamp, headers: &mut HeaderMap) {
-        let token = self.token(device.id, device.generation);
+        let token = self.token(device, now);
         match self.mode {
             Mode::Production => {
                 if let Some(cookie) = self.cookie.set(&token, now) {
@@ -228,23 +263,28 @@ impl Shared {
         }
     }
 
-    /// The token of a device in a generation: that number, and a bearer that is good for it alone. The same every time.
-    fn token(&self, device: DeviceId, generation: u32) -> String {
+    /// A token of a device as it is now: its generation and the second, and a bearer that is good for these alone.
+    fn token(&self, device: &Device, now: Timestamp) -> String {
+        let (generation, second) = (device.generation, now.seconds());
         let mut token = generation.to_be_bytes().to_vec();
-        token.extend_from_slice(self.engine.bearer(&self.token_kind(generation), device.get()).expose());
+        token.extend_from_slice(&second.to_be_bytes());
+        token.extend_from_slice(self.engine.bearer(&self.token_kind(generation, second), device.id.get()).expose());
         URL_SAFE_NO_PAD.encode(token)
     }
 
-    fn read_token(&self, token: &str) -> Option<(DeviceId, u32)> {
+    /// What a token says; `None` if it is none of ours, or nothing was done with it for too long.
+    fn read_token(&self, token: &str, now: Timestamp) -> Option<Presented> {
         let token = URL_SAFE_NO_PAD.decode(token).ok()?;
-        let (generation, bearer) = token.split_first_chunk::<4>()?;
-        let generation = u32::from_be_bytes(*generation);
-        let device = self.engine.read_bearer(&self.token_kind(generation), bearer)?;
-        Some((DeviceId::new(device), generation))
+        let (generation, rest) = token.split_first_chunk::<4>()?;
+        let (second, bearer) = rest.split_first_chunk::<8>()?;
+        let (generation, second) = (u32::from_be_bytes(*generation), i64::from_be_bytes(*second));
+        let device = self.engine.read_bearer(&self.token_kind(generation, second), bearer)?;
+        let issued_at = Timestamp::from_millis(second.saturating_mul(1000));
+        (now < issued_at.plus(KEPT)).then_some(Presented { device: DeviceId::new(device), generation, issued_at })
     }
 
-    /// Keeps the tokens of projects and generations apart.
-    fn token_kind(&self, generation: u32) -> String {
-        format!("wacht session {generation} {}", self.project.id)
+    /// Keeps the tokens of projects, generations and moments apart.
+    fn token_kind(&self, generation: u32, second: i64) -> String {
+        format!("wacht session {generation} {second} {}", self.project.id)
     }
 }

@@ -279,23 +279,31 @@ async fn st_55_only_the_tokens_own_kind_generation_and_device_open_it() {
     let browser = mounted.browser();
     let session = browser.signs(Kind::SignIn, ADA).await.session();
     let device: i64 = session["id"].as_str().unwrap().parse().unwrap();
-    let make = |generation: u32, kind: &str, id: i64| {
+    let now = mounted.world.engine.now().seconds();
+    let make = |generation: u32, second: i64, kind: &str, id: i64| {
         let mut token = generation.to_be_bytes().to_vec();
+        token.extend_from_slice(&second.to_be_bytes());
         token.extend_from_slice(mounted.world.engine.bearer(kind, id).expose());
         URL_SAFE_NO_PAD.encode(token)
     };
-    assert_eq!(make(1, "wacht session 1 P1", device), browser.token());
+    let kind = |generation: u32, second: i64| format!("wacht session {generation} {second} P1");
+    assert_eq!(make(1, now, &kind(1, now), device), browser.token());
     let sign_in: i64 = session["active_signin_id"].as_str().unwrap().parse().unwrap();
+    let week = 7 * 24 * 3600;
     for token in [
-        make(1, "wacht session 0 P1", device),
-        make(0, "wacht session 1 P1", device),
-        make(2, "wacht session 2 P1", device),
-        make(1, "wacht session 1 P2", device),
-        make(1, "wacht session", device),
-        make(1, "kratos session 1 P1", device),
-        make(1, "wacht session 1 P1", device + 1),
-        make(1, "wacht session 1 P1", sign_in),
-        URL_SAFE_NO_PAD.encode([0; 28]),
+        make(1, now, &kind(0, now), device),
+        make(0, now, &kind(1, now), device),
+        make(2, now, &kind(2, now), device),
+        make(1, now, &kind(1, now - 1), device),
+        make(1, now + 1, &kind(1, now), device),
+        make(1, now - week, &kind(1, now - week), device),
+        make(1, i64::MIN, &kind(1, i64::MIN), device),
+        make(1, now, &format!("wacht session 1 {now} P2"), device),
+        make(1, now, "wacht session", device),
+        make(1, now, &format!("kratos session 1 {now} P1"), device),
+        make(1, now, &kind(1, now), device + 1),
+        make(1, now, &kind(1, now), sign_in),
+        URL_SAFE_NO_PAD.encode([0; 36]),
     ] {
         let request = with_headers(Method::GET, &format!("/session?__dev_session__={token}"), &[], "");
         let answer = mounted.ask(request).await.ok();
