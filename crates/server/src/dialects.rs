@@ -15,6 +15,8 @@ pub(crate) fn all() -> Vec<Box<dyn Dialect>> {
         Box::new(login::Login),
         #[cfg(feature = "oidc")]
         Box::new(oidc::Oidc),
+        #[cfg(feature = "wacht")]
+        Box::new(wacht::Wacht),
         #[cfg(feature = "zitadel")]
         Box::new(zitadel::Zitadel),
     ]
