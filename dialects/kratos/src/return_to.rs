@@ -289,4 +289,58 @@ selfservice:
         let read = ["/a/b", "/a/../b", "/a/./b/", "/../..", "/a/%2E%2e/", "/a/b/..", "/a?/../b", ""].map(plain_path);
         assert_eq!(read, ["/a/b", "/b", "/a/b/", "/", "/", "/a/", "/a", "/"]);
     }
+
+    /// A browser's parser is asked where it would go, for everything that can be put together of a beginning and three pieces.
+    #[test]
+    fn st_14_a_browser_goes_where_we_think_it_does() {
+        const PIECES: [&str; 24] = [
+            "https:",
+            "http:",
+            "javascript:",
+            "//",
+            "/",
+            "\\",
+            "@",
+            ":",
+            "ui.test",
+            "app.test",
+            "evil.test",
+            ".",
+            "..",
+            "%2e",
+            "%2f",
+            "%5c",
+            "%00",
+            "inside",
+            "?",
+            "#",
+            "\t",
+            " ",
+            "443",
+            "[",
+        ];
+        const BEGINNINGS: [&str; 5] = ["", "/", "https://", "https://ui.test", "https://app.test/inside/"];
+        let config = config();
+        let mut taken = 0;
+        for number in 0..PIECES.len().pow(3) {
+            let mut rest = number;
+            let mut text = String::new();
+            for _ in 0..3 {
+                text.push_str(PIECES[rest % PIECES.len()]);
+                rest /= PIECES.len();
+            }
+            for text in BEGINNINGS.map(|beginning| format!("{beginning}{text}")) {
+                let Ok(place) = allowed(&config, &text) else { continue };
+                let seen = url::Url::parse(&place).unwrap_or_else(|error| panic!("{text} is {place}: {error}"));
+                let is_there = match seen.origin().ascii_serialization().as_str() {
+                    "https://ui.test" => true,
+                    "https://app.test" => seen.path().starts_with("/inside"),
+                    _ => false,
+                };
+                assert!(is_there && seen.username().is_empty(), "{text} is {place}: {seen}");
+                taken += 1;
+            }
+        }
+        assert!(taken > 1000, "the test tests something: {taken}");
+    }
 }
