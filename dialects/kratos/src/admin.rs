@@ -54,7 +54,7 @@ async fn create(State(shared): State<Arc<Shared>>, asked: Asked, headers: Header
             WantedAddress { verified: named.map(|it| it.verified), address }
         };
         let kept = Kept {
-            schema_id: (schema.id != shared.config.default_schema.id).then(|| schema.id.clone()),
+            schema_id: Some(schema.id.clone()),
             metadata_public: body.metadata_public,
             metadata_admin: body.metadata_admin,
             external_id: body.external_id.filter(|id| !id.is_empty()),

@@ -31,7 +31,7 @@ pub(crate) fn read_public_id(engine: &Engine, text: &str) -> Option<IdentityId> 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Kept {
-    /// Which schema its traits follow; none for the default one.
+    /// Which schema its traits follow; the default one where an operator has not said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) schema_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -49,7 +49,8 @@ fn allowed(config: &Config, return_to: &str) -> Result<String, Objection> {
     let default = split(&config.default_return_url);
     let default = default.as_ref();
     let scheme = given.scheme.or(default.and_then(|url| url.scheme)).ok_or(Objection::Forbidden)?;
-    let host = given.host.or(default.and_then(|url| url.host)).ok_or(Objection::Forbidden)?;
+    let host = given.host.or(default.and_then(|url| url.host));
+    let host = host.filter(|host| !host.is_empty() && !host.contains('*')).ok_or(Objection::Forbidden)?;
     let is_whole = given.rest.is_empty() || given.rest.starts_with(['/', '?', '#']);
     let path = if is_whole { given.rest.to_owned() } else { format!("/{}", given.rest) };
     let compared = plain_path(&path);
@@ -96,22 +97,50 @@ fn plain_path(rest: &str) -> String {
 
 /// Takes a URL or the end of one apart. `None` where it holds what has no place in any: whoever sends that wants it misread.
 fn split(text: &str) -> Option<Parts<'_>> {
-    if text.is_empty() || text.chars().any(|char| char.is_control() || char.is_whitespace() || char == '\\') {
+    let is_odd = |char: char| char.is_control() || char == '\\' || (char.is_whitespace() && char != ' ');
+    if text.is_empty() || text.trim() != text || text.contains(is_odd) {
         return None;
     }
     let (scheme, after) = match text.split_once(':') {
         Some((scheme, after)) if is_scheme(scheme) => (Some(scheme), after),
+        // A colon in the first segment of a path is taken for the end of a scheme by some.
+        Some((first, _)) if !first.contains(['/', '?', '#']) => return None,
         _ => (None, text),
     };
     let Some(after) = after.strip_prefix("//") else {
         // `javascript:…`, and `https:evil.example`, which browsers take for an absolute URL: an empty host is nobody's.
-        return Some(Parts { scheme, host: scheme.map(|_| ""), rest: after });
+        return has_whole_escapes(after).then(|| Parts { scheme, host: scheme.map(|_| ""), rest: after });
     };
     let end = after.find(['/', '?', '#']).unwrap_or(after.len());
     let (host, rest) = after.split_at_checked(end)?;
-    // Neither user names, nor escapes, nor letters that need a table to be compared.
+    if !has_whole_escapes(rest) || host.contains([' ', '%', '"', '<', '>']) || !ends_in_port(host) {
+        return None;
+    }
+    // Neither user names nor letters that need a table to be compared.
     let is_plain = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_~:[]*".contains(&byte));
     Some(Parts { scheme, host: Some(if is_plain { host } else { "" }), rest })
+}
+
+/// Whether what stands behind the host's name is a port, if anything; brackets belong to a name.
+fn ends_in_port(host: &str) -> bool {
+    let host = host.rsplit('@').next().unwrap_or_default();
+    let behind = match host.strip_prefix('[') {
+        Some(inner) => match inner.split_once(']') {
+            Some((_, behind)) => behind,
+            None => return false,
+        },
+        None => host.find(':').and_then(|colon| host.get(colon..)).unwrap_or_default(),
+    };
+    let digits = behind.strip_prefix(':').unwrap_or(behind);
+    digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Whether each `%` of a path or a fragment begins an escape. In a query anything goes.
+fn has_whole_escapes(rest: &str) -> bool {
+    let (rest, fragment) = rest.split_once('#').unwrap_or((rest, ""));
+    let path = rest.split('?').next().unwrap_or_default();
+    let is_escape = |piece: &str| piece.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
+    [path, fragment].iter().all(|text| text.split('%').skip(1).all(is_escape))
 }
 
 fn is_scheme(text: &str) -> bool {
@@ -174,6 +203,7 @@ selfservice:
         assert_eq!(place("HTTPS://UI.test/").as_deref(), Ok("HTTPS://UI.test/"));
         assert_eq!(place("/welcome?x=1").as_deref(), Ok("https://ui.test/welcome?x=1"));
         assert_eq!(place("welcome").as_deref(), Ok("https://ui.test/welcome"));
+        assert_eq!(place("/a b").as_deref(), Ok("https://ui.test/a%20b"));
         assert_eq!(place("//ui.test/x").as_deref(), Ok("https://ui.test/x"));
         assert_eq!(place("https://ui.test/caf\u{e9}\"").as_deref(), Ok("https://ui.test/caf%C3%A9%22"));
     }
@@ -188,8 +218,6 @@ selfservice:
             "https://evilui.test/",
             "https://ui.test@evil.test/",
             "https://user@ui.test/",
-            "https://ui.test%2f@evil.test/",
-            "https://ui.test%00.evil.test/",
             "https://\u{ff55}i.test/",
             "https://wild.test.evil.test/",
             "https://wild.test/",
@@ -208,6 +236,7 @@ selfservice:
             "https://app.test/inside/%2e%2E/outside",
             "https://app.test/",
             "https://*.wild.test.evil/",
+            "https://*.wild.test/",
             "https://accounts.test/other",
         ] {
             assert_eq!(place(elsewhere), Err(Objection::Forbidden), "{elsewhere}");
@@ -216,6 +245,15 @@ selfservice:
             "",
             " https://ui.test/",
             "https://ui.test\\@evil.test/",
+            "https://ui.test%2f@evil.test/",
+            "https://ui.test%00.evil.test/",
+            "https://ui.test evil.test/",
+            "https://ui.test:port/",
+            "https://[::1/",
+            "https://ui.test/%zz",
+            "https://ui.test/#%",
+            ":evil.test",
+            "1https://ui.test/",
             "/\\evil.test",
             "/\t/evil.test",
             "https://ui.test/\r\nx: y",
@@ -250,5 +288,59 @@ selfservice:
     fn dots_are_taken_for_what_browsers_take_them_for() {
         let read = ["/a/b", "/a/../b", "/a/./b/", "/../..", "/a/%2E%2e/", "/a/b/..", "/a?/../b", ""].map(plain_path);
         assert_eq!(read, ["/a/b", "/b", "/a/b/", "/", "/", "/a/", "/a", "/"]);
+    }
+
+    /// A browser's parser is asked where it would go, for everything that can be put together of a beginning and three pieces.
+    #[test]
+    fn st_14_a_browser_goes_where_we_think_it_does() {
+        const PIECES: [&str; 24] = [
+            "https:",
+            "http:",
+            "javascript:",
+            "//",
+            "/",
+            "\\",
+            "@",
+            ":",
+            "ui.test",
+            "app.test",
+            "evil.test",
+            ".",
+            "..",
+            "%2e",
+            "%2f",
+            "%5c",
+            "%00",
+            "inside",
+            "?",
+            "#",
+            "\t",
+            " ",
+            "443",
+            "[",
+        ];
+        const BEGINNINGS: [&str; 5] = ["", "/", "https://", "https://ui.test", "https://app.test/inside/"];
+        let config = config();
+        let mut taken = 0;
+        for number in 0..PIECES.len().pow(3) {
+            let mut rest = number;
+            let mut text = String::new();
+            for _ in 0..3 {
+                text.push_str(PIECES[rest % PIECES.len()]);
+                rest /= PIECES.len();
+            }
+            for text in BEGINNINGS.map(|beginning| format!("{beginning}{text}")) {
+                let Ok(place) = allowed(&config, &text) else { continue };
+                let seen = url::Url::parse(&place).unwrap_or_else(|error| panic!("{text} is {place}: {error}"));
+                let is_there = match seen.origin().ascii_serialization().as_str() {
+                    "https://ui.test" => true,
+                    "https://app.test" => seen.path().starts_with("/inside"),
+                    _ => false,
+                };
+                assert!(is_there && seen.username().is_empty(), "{text} is {place}: {seen}");
+                taken += 1;
+            }
+        }
+        assert!(taken > 1000, "the test tests something: {taken}");
     }
 }

@@ -10,6 +10,9 @@ use crate::identity::{NoAddress, Roles, addresses, leaf};
 use crate::schema::Schema;
 use crate::ui::{Message, Phrase};
 
+/// The longest traits of a stranger, as JSON: they are kept with his flow before he has shown anything.
+const LONGEST: usize = 8 * 1024;
+
 /// Something wrong with traits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Problem {
@@ -91,6 +94,12 @@ pub(crate) fn check(schema: &Schema, traits: &Map<String, Value>) -> Result<Vec<
     }
 }
 
+/// Whether a stranger's `traits` are longer than is kept for whoever comes along.
+pub(crate) fn are_too_long(traits: &Map<String, Value>) -> bool {
+    // A map of strings always serialises.
+    serde_json::to_string(traits).is_ok_and(|text| text.len() > LONGEST)
+}
+
 /// `traits` without what was left empty, and with numbers and truths where the schema wants them: a form sends nothing but text.
 pub(crate) fn of_form(schema: &Schema, mut traits: Map<String, Value>) -> Map<String, Value> {
     drop_empty(&mut traits);
@@ -126,4 +135,73 @@ fn drop_empty(traits: &mut Map<String, Value>) {
 fn at<'a>(traits: &'a mut Map<String, Value>, path: &[String]) -> Option<&'a mut Value> {
     let (first, rest) = path.split_first()?;
     rest.iter().try_fold(traits.get_mut(first)?, |value, name| value.get_mut(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use serde_json::json;
+
+    use super::*;
+
+    const SCHEMA: &str = r#"{"properties": {"traits": {"additionalProperties": false, "required": ["email"], "properties": {
+        "email": {"type": "string", "ory.sh/kratos": {"credentials": {"code": {"identifier": true, "via": "email"}}}},
+        "name": {"type": "object", "required": ["last"], "properties": {"last": {"type": "string"}, "first": {"type": "string"}}},
+        "work": {"type": "string", "ory.sh/kratos": {"recovery": {"via": "email"}}},
+        "age": {"type": "integer"}, "size": {"type": "number"}, "news": {"type": "boolean"}}}}}"#;
+
+    fn schema() -> Schema {
+        let url = format!("base64://{}", STANDARD.encode(SCHEMA));
+        Schema::load("person", &url, std::path::Path::new("")).unwrap()
+    }
+
+    fn map(value: Value) -> Map<String, Value> {
+        serde_json::from_value(value).unwrap()
+    }
+
+    fn reasons(traits: Value) -> Vec<String> {
+        let problems = check(&schema(), &map(traits)).unwrap_err();
+        problems.iter().map(Problem::reason).collect()
+    }
+
+    #[test]
+    fn a_form_is_brought_into_the_shape_of_the_schema() {
+        let form = json!({
+            "email": "a@b.test", "name": {"first": "", "last": "L"}, "work": "", "age": "36", "size": "1.5", "news": "on",
+            "more": {"x": {"y": ""}},
+        });
+        let shaped = json!({"email": "a@b.test", "name": {"last": "L"}, "age": 36, "size": 1.5, "news": true});
+        assert_eq!(of_form(&schema(), map(form)), map(shaped));
+        let odd = json!({"age": "old", "news": "perhaps", "size": "[1]", "email": "36"});
+        assert_eq!(of_form(&schema(), map(odd.clone())), map(odd));
+    }
+
+    #[test]
+    fn an_address_in_two_traits_is_one_with_both_roles() {
+        let traits = map(json!({"email": "A@b.test", "work": "a@B.test"}));
+        let expected = Roles { is_identifier: true, is_verifiable: false, is_recovery: true };
+        assert_eq!(check(&schema(), &traits), Ok(vec![(Address::email("a@b.test").unwrap(), expected)]));
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_said_at_once() {
+        assert_eq!(reasons(json!({})), ["traits.email is missing"]);
+        assert_eq!(
+            reasons(json!({"name": {"first": "F"}, "work": "x", "shoe": 42})),
+            [
+                "traits.email is missing",
+                "traits.name.last is missing",
+                "traits.shoe is not in the schema, which takes no others",
+                "traits.work is not a valid e-mail address",
+            ]
+        );
+        assert_eq!(reasons(json!({"email": ["a@b.test"]})), ["traits.email is not a valid e-mail address"]);
+    }
+
+    #[test]
+    fn what_is_kept_for_a_stranger_is_bounded() {
+        assert!(!are_too_long(&map(json!({"email": "a@b.test", "name": {"last": "x".repeat(LONGEST - 100)}}))));
+        assert!(are_too_long(&map(json!({"email": "a@b.test", "name": {"last": "x".repeat(LONGEST)}}))));
+    }
 }

@@ -39,7 +39,7 @@ pub(super) async fn change(
     let addresses = wanted_addresses(shared, account, &before, &wanted)?;
     let is_other_state = wanted.state.is_some_and(|state| state != identity.state);
     let kept = Kept {
-        schema_id: (wanted.schema.id != shared.config.default_schema.id).then(|| wanted.schema.id.clone()),
+        schema_id: Some(wanted.schema.id.clone()),
         metadata_public: wanted.metadata_public,
         metadata_admin: wanted.metadata_admin,
         external_id: wanted.external_id.filter(|id| !id.is_empty()),

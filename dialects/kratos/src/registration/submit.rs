@@ -57,6 +57,9 @@ async fn take(visit: Visit<'_, Form>, submission: &Submission) -> Result<Respons
             return Ok(visit.tell(None, Message::problem(status.reason())).await);
         }
     };
+    if traits::are_too_long(&sent) {
+        return Ok(visit.tell(None, Message::problem("The form is too long")).await);
+    }
     let in_steps = config.registration_style == RegistrationStyle::ProfileFirst;
     let screen = submission.get("screen");
     let method = submission.get("method");

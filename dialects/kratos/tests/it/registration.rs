@@ -337,6 +337,19 @@ async fn a_code_or_a_flow_that_came_too_late_is_replaced() {
 }
 
 #[tokio::test]
+async fn what_a_stranger_sends_is_kept_within_bounds() {
+    let mounted = with_schema().await;
+    let native = mounted.native();
+    let id = native.enter("registration").await;
+    for method in ["profile", "code"] {
+        let body = json!({"method": method, "traits": {"email": ADA, "name": "x".repeat(10_000)}});
+        let refused = native.hand_in("registration", &id, &body).await.is(400);
+        assert_eq!((refused.messages(), refused.nodes()[1].as_str()), (vec![4_000_001], "traits.email:email!"));
+    }
+    assert_eq!(mounted.mails(ADA).await.len(), 0);
+}
+
+#[tokio::test]
 async fn st_40_a_form_of_another_site_signs_nobody_up() {
     let mounted = Mounted::new().await;
     let script = mounted.script();
