@@ -9,7 +9,6 @@ use std::fmt;
 
 use axum::body::Body;
 use http::HeaderMap;
-use http::header::CONTENT_TYPE;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::{Map, Value};
@@ -44,18 +43,14 @@ impl Submission {
     /// # Errors
     /// 400 where there is no body, its type is none of the three or it cannot be read; 413 where it is too long.
     pub(crate) async fn read(query: &Self, headers: &HeaderMap, body: Body) -> Result<Self, Status> {
-        if let Some(boundary) = boundary(headers) {
-            let fields = multipart(boundary, body).await?;
-            return Ok(query.clone().with(fields));
-        }
-        let received = Received::read(Accepts::JsonOrForm, headers, body).await.map_err(|error| refused(&error))?;
+        let received = Received::read(Accepts::JsonOrAnyForm, headers, body).await.map_err(|error| refused(&error))?;
         if received.is_empty() {
             return Err(Status::bad_request("The request has no body; a form or a JSON object is expected"));
         }
         let Pairs(fields) = received.decode().map_err(|error| refused(&error))?;
         Ok(match received.kind() {
             web::body::Kind::Json => Self::default().with(fields).with(query.0.clone()),
-            web::body::Kind::Form => query.clone().with(fields),
+            web::body::Kind::Form | web::body::Kind::Multipart => query.clone().with(fields),
         })
     }
 
@@ -129,36 +124,6 @@ fn refused(error: &BodyError) -> Status {
         | BodyError::Missing { field: _ }
         | BodyError::Duplicate { field: _ }
         | BodyError::WrongType { position: _ } => Status::bad_request(format!("The body was not read: {error}")),
-    }
-}
-
-/// The boundary of a multipart form.
-fn boundary(headers: &HeaderMap) -> Option<String> {
-    multer::parse_boundary(headers.get(CONTENT_TYPE)?.to_str().ok()?).ok()
-}
-
-/// The fields of a multipart form that are text. Files are left out: no form of ours has any.
-async fn multipart(boundary: String, body: Body) -> Result<Vec<(String, Value)>, Status> {
-    let limit = multer::SizeLimit::new().whole_stream(web::body::LIMIT as u64);
-    let constraints = multer::Constraints::new().size_limit(limit);
-    let mut form = multer::Multipart::with_constraints(body.into_data_stream(), boundary, constraints);
-    let mut fields = Vec::new();
-    while let Some(field) = form.next_field().await.map_err(|error| refused_part(&error))? {
-        let name = field.name().map(str::to_owned).filter(|_| field.file_name().is_none());
-        let bytes = field.bytes().await.map_err(|error| refused_part(&error))?;
-        if let Some(name) = name {
-            let text = std::str::from_utf8(&bytes).map_err(|_| refused(&BodyError::Encoding))?;
-            fields.push((name, Value::String(text.to_owned())));
-        }
-    }
-    Ok(fields)
-}
-
-/// The library's message may quote a field's name, so it is not handed on.
-fn refused_part(error: &multer::Error) -> Status {
-    match error {
-        multer::Error::StreamSizeExceeded { .. } => Status::body_too_large(),
-        _ => Status::bad_request("The body was not read: it is no complete multipart form"),
     }
 }
 

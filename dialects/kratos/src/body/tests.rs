@@ -3,6 +3,8 @@
 use http::{HeaderValue, StatusCode};
 use serde_json::json;
 
+use http::header::CONTENT_TYPE;
+
 use super::*;
 
 async fn read_with(
