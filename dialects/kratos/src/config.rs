@@ -83,8 +83,8 @@ pub(crate) struct CodeConfig {
     pub(crate) enabled: bool,
     /// Whether people sign up and in by codes.
     pub(crate) passwordless_enabled: bool,
-    /// How long a code lives.
-    pub(crate) lifespan: Duration,
+    /// How long a code lives; as long as the project says unless given.
+    pub(crate) lifespan: Option<Duration>,
     /// How many codes a flow takes, right or wrong. At most five.
     pub(crate) max_submissions: u8,
 }

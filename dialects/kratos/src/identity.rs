@@ -317,9 +317,10 @@ const fn via(address: &Address) -> &'static str {
 }
 
 fn verifiable(engine: &Engine, own: &VerifiableAddress) -> VerifiableAddressBody {
+    // While it is verified again, too, it is "sent": what counts is `verified`.
     let status = match (own.verified_at, own.asked_at) {
-        (Some(_), _) => "completed",
-        (None, Some(_)) => "sent",
+        (_, Some(_)) => "sent",
+        (Some(_), None) => "completed",
         (None, None) => "pending",
     };
     let changed_at = own.verified_at.max(own.asked_at).map_or(own.created_at, |at| at.max(own.created_at));

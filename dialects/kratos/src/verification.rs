@@ -173,7 +173,7 @@ fn challenge(shared: &Shared, id: Uuid, address: Address, memo: String) -> NewCh
         mode: ResendMode::NewCode,
         flow_life: config.verification.lifespan,
         link: Some(config.url(&format!("/self-service/verification?code={{code}}&flow={id}"))),
-        code_life: Some(config.code.lifespan),
+        code_life: config.code.lifespan,
         max_attempts: Some(config.code.max_submissions),
         device: None,
     }

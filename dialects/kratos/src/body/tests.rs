@@ -1,9 +1,8 @@
 //! Bodies of all three kinds, and what becomes of them beside a query.
 
+use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
 use serde_json::json;
-
-use http::header::CONTENT_TYPE;
 
 use super::*;
 

@@ -169,7 +169,7 @@ fn code(document: &mut Document, passwordless: bool, warnings: &mut Vec<String>)
     Ok(CodeConfig {
         enabled: document.truth("selfservice.methods.code.enabled")?.unwrap_or(true),
         passwordless_enabled: document.truth("selfservice.methods.code.passwordless_enabled")?.unwrap_or(passwordless),
-        lifespan: document.duration("selfservice.methods.code.config.lifespan")?.unwrap_or(HOUR),
+        lifespan: document.duration("selfservice.methods.code.config.lifespan")?,
         max_submissions: u8::try_from(asked).unwrap_or(MOST_ATTEMPTS).min(MOST_ATTEMPTS),
     })
 }

@@ -39,12 +39,7 @@ fn a_file_without_more_is_what_the_original_makes_of_it() {
     let config = testing::read(PAGES);
     assert!(!config.verification.enabled && config.login.enabled && config.registration.enabled);
     assert_eq!(config.login.lifespan, Duration::from_hours(1));
-    let code = CodeConfig {
-        enabled: true,
-        passwordless_enabled: false,
-        lifespan: Duration::from_hours(1),
-        max_submissions: 5,
-    };
+    let code = CodeConfig { enabled: true, passwordless_enabled: false, lifespan: None, max_submissions: 5 };
     assert_eq!(config.code, code);
     assert_eq!(config.cors, None);
     assert_eq!(config.session.lifespan, Duration::from_hours(24));
@@ -100,7 +95,7 @@ courier: {smtp: {from_address: a@example.org, from_name: Ada}}
     assert_eq!((cors.methods.len(), cors.headers.len(), cors.exposed.len()), (5, 6, 1));
     assert_eq!(config.admin.unwrap().text, "http://admin.test:4434");
     assert_eq!(config.allowed_return_urls, ["https://ui.test", "https://*.app.test/in"]);
-    assert_eq!((config.code.lifespan, config.code.max_submissions), (Duration::from_mins(15), 2));
+    assert_eq!((config.code.lifespan, config.code.max_submissions), (Some(Duration::from_mins(15)), 2));
     assert_eq!(config.login.lifespan, Duration::from_secs(90));
     assert!(!config.registration.enabled);
     assert_eq!(config.logout_return_url.as_deref(), Some("https://ui.test/bye"));

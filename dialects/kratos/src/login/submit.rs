@@ -107,7 +107,7 @@ async fn send(
         format: CodeFormat::SIX_DIGITS,
         mode: ResendMode::NewCode,
         flow_life: config.login.lifespan,
-        code_life: Some(config.code.lifespan),
+        code_life: config.code.lifespan,
         max_attempts: Some(config.code.max_submissions),
         link: None,
     };
