@@ -254,6 +254,9 @@ async fn nobody_ends_or_takes_a_sign_in_of_another_session() {
     bob.signs(Kind::SignIn, BOB).await;
     bob.post("/session/sign-out", &[("sign_in_id", &id)]).await.refused(400, "INVALID_SIGNIN");
     bob.post("/session/switch-sign-in", &[("sign_in_id", &id)]).await.refused(400, "INVALID_SIGNIN");
+    let everywhere = crate::support::post_json("/session/sign-out", &json!({"sign_in_id": id, "all_sessions": true}));
+    bob.ask(everywhere).await.refused(400, "INVALID_SIGNIN");
+    mounted.browser().post("/session/sign-out", &[("sign_in_id", &id)]).await.refused(400, "INVALID_SIGNIN");
     assert_eq!(bob.get("/session").await.ok().active().as_deref(), Some(BOB));
     assert_eq!(ada.get("/session").await.ok().active().as_deref(), Some(ADA));
 }
