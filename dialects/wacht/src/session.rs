@@ -159,7 +159,7 @@ impl Shared {
             let ended = self.engine.end_sessions(&visit.context(), which, Sessions::OfIdentity).await;
             ended.map_err(|error| Status::of(Call::Session, visit.now, error))?;
             visit.look_again().await?;
-            if visit.view().callers.is_empty() {
+            if chosen.sign_in.is_some() || visit.view().callers.is_empty() {
                 return Ok(Data::Session);
             }
         }
