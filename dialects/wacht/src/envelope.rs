@@ -1,6 +1,6 @@
 //! What every answer is wrapped in, and the session that it shows: one that documentation, kit and the original's server can each read.
 
-use engine::{Caller, DeviceView, Flow, FlowId, FlowState, IdentityState, Purpose, Timestamp};
+use engine::{Caller, DeviceView, Flow, FlowId, FlowState, Purpose, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::error::ErrorItem;
@@ -103,21 +103,16 @@ impl<'a> Session<'a> {
             updated_at: Time(device.updated_at),
             active_signin_id: active.as_ref().map(|signin| signin.id),
             active_signin: active,
-            signins: signed_in(view).map(|caller| Signin::new(view, caller)).collect(),
+            signins: view.callers.iter().map(|caller| Signin::new(view, caller)).collect(),
             signin_attempts: attempts(Purpose::SignIn).map(|attempt| SigninAttempt::new(view, attempt)).collect(),
             signup_attempts: attempts(Purpose::SignUp).map(|attempt| SignupAttempt::new(view, attempt)).collect(),
         }
     }
 }
 
-/// Who is signed in at a device. Whom an operator disabled is not.
-pub(crate) fn signed_in(view: &DeviceView) -> impl Iterator<Item = &Caller> {
-    view.callers.iter().filter(|caller| caller.account.identity.state == IdentityState::Active)
-}
-
-/// Who of them is the active one.
+/// Who is signed in at a device and active.
 pub(crate) fn active(view: &DeviceView) -> Option<&Caller> {
-    signed_in(view).find(|caller| Some(caller.session.id) == view.device.active)
+    view.callers.iter().find(|caller| Some(caller.session.id) == view.device.active)
 }
 
 /// Somebody who is signed in.

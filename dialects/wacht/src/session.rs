@@ -10,7 +10,6 @@ use http::{HeaderMap, Uri};
 use serde::Serialize;
 use web::body::query;
 
-use crate::envelope::signed_in;
 use crate::error::{Call, Status};
 use crate::visit::{Data, Visit};
 use crate::wire::{Decimal, Id, SignInChoice, Time, TokenQuery, given};
@@ -137,11 +136,10 @@ impl Shared {
         body: Body,
     ) -> Result<Data, Status> {
         let chosen = Chosen::read(uri, headers, body).await?;
-        if signed_in(visit.view()).next().is_none() {
+        if visit.view().callers.is_empty() {
             return Err(Status::unauthenticated());
         }
-        let sign_in = chosen.sign_in.filter(|id| signed_in(visit.view()).any(|caller| caller.session.id == *id));
-        let sign_in = sign_in.ok_or_else(Status::no_such_sign_in)?;
+        let sign_in = chosen.sign_in.ok_or_else(Status::no_such_sign_in)?;
         self.change(visit, DeviceChange::Activate(sign_in)).await
     }
 
@@ -161,7 +159,7 @@ impl Shared {
             let ended = self.engine.end_sessions(&visit.context(), which, Sessions::OfIdentity).await;
             ended.map_err(|error| Status::of(Call::Session, visit.now, error))?;
             visit.look_again().await?;
-            if visit.view().callers.is_empty() {
+            if chosen.sign_in.is_some() || visit.view().callers.is_empty() {
                 return Ok(Data::Session);
             }
         }

@@ -22,7 +22,7 @@ use serde::Serialize;
 use web::{Client, respond};
 
 use crate::cookie::{Cookie, KEPT};
-use crate::envelope::{Envelope, Session, active, signed_in};
+use crate::envelope::{Envelope, Session, active};
 use crate::error::{Call, Status};
 use crate::identifier::{Availability, Strategy};
 use crate::session::SessionToken;
@@ -146,14 +146,7 @@ impl Visit {
 
     /// Who is signed in and active.
     pub(crate) fn active(&self) -> Result<&Caller, Status> {
-        match active(&self.view) {
-            Some(caller) => Ok(caller),
-            // There is one, and an operator disabled him.
-            None if self.view.callers.iter().any(|caller| Some(caller.session.id) == self.view.device.active) => {
-                Err(Status::disabled())
-            }
-            None => Err(Status::unauthenticated()),
-        }
+        active(&self.view).ok_or_else(Status::unauthenticated)
     }
 
     /// Refuses to begin or end anything for a token that was replaced a moment ago: its holder would never see what came of it.
@@ -215,7 +208,7 @@ impl Visit {
             Standing::Present(presented) if presented.generation != self.view.device.generation => true,
             // Whoever is about to sign in is left alone, and a session that nobody is signed in at may end.
             Standing::Present(presented) => {
-                let is_signed_in = signed_in(&self.view).next().is_some();
+                let is_signed_in = !self.view.callers.is_empty();
                 is_signed_in && self.now >= presented.issued_at.plus(RENEWED) && self.open_attempts().next().is_none()
             }
         }

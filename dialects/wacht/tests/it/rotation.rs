@@ -242,6 +242,18 @@ async fn all_sessions_of_a_user_end_where_that_is_asked_for() {
     let out = here.ask(crate::support::post_json("/session/sign-out", &json!({"all_sessions": true}))).await.ok();
     assert_eq!(out.session()["signins"], json!([]), "everybody at this session, and the user elsewhere");
     there.get("/me").await.refused(401, "NOT_AUTHENTICATED");
+
+    // With the name of a sign-in it is about that user alone.
+    for (browser, email) in [(&here, BOB), (&here, ADA), (&there, ADA)] {
+        mounted.world.clock.advance(Duration::from_secs(3));
+        browser.signs(Kind::SignIn, email).await;
+    }
+    let id = here.get("/session").await.ok().session()["active_signin_id"].clone();
+    let ada = json!({"all_sessions": true, "sign_in_id": id});
+    let out = here.ask(crate::support::post_json("/session/sign-out", &ada)).await.ok();
+    assert_eq!(out.session()["signins"].as_array().unwrap().len(), 1);
+    assert_eq!(out.session()["signins"][0]["user"]["primary_email_address"]["email"], BOB);
+    there.get("/me").await.refused(401, "NOT_AUTHENTICATED");
 }
 
 #[tokio::test]
@@ -254,6 +266,9 @@ async fn nobody_ends_or_takes_a_sign_in_of_another_session() {
     bob.signs(Kind::SignIn, BOB).await;
     bob.post("/session/sign-out", &[("sign_in_id", &id)]).await.refused(400, "INVALID_SIGNIN");
     bob.post("/session/switch-sign-in", &[("sign_in_id", &id)]).await.refused(400, "INVALID_SIGNIN");
+    let everywhere = crate::support::post_json("/session/sign-out", &json!({"sign_in_id": id, "all_sessions": true}));
+    bob.ask(everywhere).await.refused(400, "INVALID_SIGNIN");
+    mounted.browser().post("/session/sign-out", &[("sign_in_id", &id)]).await.refused(400, "INVALID_SIGNIN");
     assert_eq!(bob.get("/session").await.ok().active().as_deref(), Some(BOB));
     assert_eq!(ada.get("/session").await.ok().active().as_deref(), Some(ADA));
 }
