@@ -103,5 +103,9 @@ async fn st_14_a_request_that_nobody_sealed_leads_nowhere() {
     }
     let mut other = mounted.visitor();
     other.get(&path).await.assert_page(400, "another browser");
+    let sealed = visitor.begin().await.hidden("request");
+    let own = other.begin().await.hidden("token");
+    let start = [("request", sealed.as_str()), ("token", own.as_str()), ("email", EMAIL)];
+    other.post("/sign-in", &start).await.assert_page(400, "another browser");
     visitor.get(&path).await.assert_page(200, "Your e-mail address");
 }
