@@ -170,7 +170,7 @@ mod tests {
     fn words_that_cannot_be_used_are_refused() {
         for (text, sentence) in [
             ("hi = 'Hi'", "the words of `de`: `hi` is no word of `en`"),
-            ("hello = 'Hallo, {nam}'", "the words of `de`: `hello` has other placeholders than in `en`"),
+            ("hello = 'Hallo, {person}'", "the words of `de`: `hello` has other placeholders than in `en`"),
             ("hello = 3", "the words of `de`: invalid type: integer `3`, expected a string"),
         ] {
             assert_eq!(Catalogue::new(ENGLISH, &[("de", text)]).unwrap_err().to_string(), sentence);

@@ -117,6 +117,17 @@ async fn every_other_error_goes_to_the_application_with_its_state_and_our_name()
 }
 
 #[tokio::test]
+async fn without_a_secret_there_must_be_a_challenge() {
+    let mounted = Mounted::new().await;
+    for id in ["app", "other"] {
+        let answer =
+            mounted.authorize(&[("client_id", id), ("code_challenge", ""), ("code_challenge_method", "")]).await;
+        assert_eq!(answer.parameter("error"), "invalid_request");
+        assert_eq!(answer.parameter("error_description"), "code_challenge is missing");
+    }
+}
+
+#[tokio::test]
 async fn what_is_unknown_is_ignored() {
     let mounted = Mounted::new().await;
     let changes =
