@@ -123,6 +123,7 @@ impl Application {
     /// A prefix that two surfaces claim, or that is none.
     pub(crate) fn assemble(surfaces: Vec<Surface>, settings: &Arc<Settings>) -> Result<Self, ConfigError> {
         let mut mounts: Vec<Mount> = Vec::new();
+        let mut shared: Vec<Mount> = Vec::new();
         for mut surface in surfaces {
             if let Some(root) = &settings.root {
                 surface.prefixes.retain(|prefix| prefix != "/");
@@ -141,6 +142,15 @@ impl Application {
                     return Err(ConfigError::new("dialects", problem));
                 }
                 mounts.push(Mount { prefix, dialect: surface.name, router: router.clone() });
+            }
+            for prefix in surface.shared {
+                check_prefix(surface.name, &prefix)?;
+                shared.push(Mount { prefix, dialect: surface.name, router: router.clone() });
+            }
+        }
+        for mount in shared {
+            if !mounts.iter().any(|other| other.prefix == mount.prefix) {
+                mounts.push(mount);
             }
         }
         mounts.sort_by_key(|mount| std::cmp::Reverse(mount.prefix.len()));
@@ -214,6 +224,7 @@ pub(crate) fn administration(surfaces: &mut [Surface]) -> Vec<Surface> {
             taken.push(Surface {
                 name: surface.name,
                 prefixes: administration.prefixes,
+                shared: Vec::new(),
                 router: administration.router,
                 administration: None,
                 failure: surface.failure,

@@ -382,7 +382,7 @@ fn own(name: &'static str, prefixes: &[&str], router: axum::Router) -> Surface {
         .fallback(|| async { app::neutral(Failure::NotFound) })
         .method_not_allowed_fallback(|| async { app::neutral(Failure::WrongVerb) });
     let prefixes = prefixes.iter().map(|prefix| (*prefix).to_owned()).collect();
-    Surface { name, prefixes, router, administration: None, failure: app::neutral }
+    Surface { name, prefixes, shared: Vec::new(), router, administration: None, failure: app::neutral }
 }
 
 fn courier(config: &Config, engine: &Arc<Engine>) -> Result<Courier, NodeError> {

@@ -87,6 +87,9 @@ pub struct Surface {
     /// all surfaces the longest prefix wins, so `/` owns what nobody else does. Two surfaces with the same prefix do not
     /// start.
     pub prefixes: Vec<String>,
+    /// Path prefixes at which it answers what any other surface that serves them answers too, as with the keys of a project. They are
+    /// whose surface claims them among its [`Surface::prefixes`], and else of the first that shares them.
+    pub shared: Vec<String>,
     /// Its routes, with whole paths, and its fallbacks for unknown paths and wrong verbs.
     pub router: Router,
     /// What it offers on the operator's listener.

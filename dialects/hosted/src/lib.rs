@@ -86,7 +86,7 @@ impl Dialect for Hosted {
             .method_not_allowed_fallback(|| async { failure(Failure::WrongVerb) })
             .with_state(shared);
         let prefixes = ["/sign-in", "/sign-out"].map(str::to_owned).to_vec();
-        Ok(Surface { name: NAME, prefixes, router, administration: None, failure })
+        Ok(Surface { name: NAME, prefixes, shared: Vec::new(), router, administration: None, failure })
     }
 }
 

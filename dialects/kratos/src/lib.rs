@@ -110,6 +110,7 @@ impl Dialect for Kratos {
         Ok(Surface {
             name: NAME,
             prefixes,
+            shared: Vec::new(),
             router,
             administration: Some(Administration { prefixes: administration, router: operators }),
             failure: routes::failure_of_the_frame,
@@ -122,6 +123,7 @@ fn unmounted() -> Surface {
     Surface {
         name: NAME,
         prefixes: Vec::new(),
+        shared: Vec::new(),
         router: Router::new(),
         administration: None,
         failure: routes::failure_of_the_frame,

@@ -79,8 +79,10 @@ impl Dialect for Login {
             .layer(cors())
             .with_state(shared);
         // Its own paths are named, too: another surface may be told to answer at the root.
-        let prefixes = ["/", "/v1/login", "/.well-known/jwks.json"].map(str::to_owned).to_vec();
-        Ok(Surface { name: NAME, prefixes, router, administration: None, failure: failure_of_the_frame })
+        let prefixes = ["/", "/v1/login"].map(str::to_owned).to_vec();
+        // The project's keys: others may publish them there, too.
+        let shared = vec!["/.well-known/jwks.json".to_owned()];
+        Ok(Surface { name: NAME, prefixes, shared, router, administration: None, failure: failure_of_the_frame })
     }
 }
 

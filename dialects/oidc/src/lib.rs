@@ -102,7 +102,7 @@ impl Dialect for Oidc {
         let prefixes =
             ["/oauth/v2", "/oidc/v1", "/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"];
         let prefixes = prefixes.map(str::to_owned).to_vec();
-        Ok(Surface { name: NAME, prefixes, router, administration: None, failure })
+        Ok(Surface { name: NAME, prefixes, shared: Vec::new(), router, administration: None, failure })
     }
 }
 

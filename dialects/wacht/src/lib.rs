@@ -139,7 +139,7 @@ impl Dialect for Wacht {
             "/.well-known/meta",
         ];
         let prefixes = prefixes.map(str::to_owned).to_vec();
-        Ok(Surface { name: NAME, prefixes, router, administration: None, failure })
+        Ok(Surface { name: NAME, prefixes, shared: Vec::new(), router, administration: None, failure })
     }
 }
 

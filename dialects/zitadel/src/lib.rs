@@ -67,7 +67,7 @@ impl Dialect for Zitadel {
         };
         let router = rest::router(Arc::new(shared));
         let prefixes = vec![rest::BASE.to_owned()];
-        Ok(Surface { name: NAME, prefixes, router, administration: None, failure: rest::failure })
+        Ok(Surface { name: NAME, prefixes, shared: Vec::new(), router, administration: None, failure: rest::failure })
     }
 }
 
