@@ -18,7 +18,7 @@ use crate::message::{ResendMyEmailVerificationRequest, SetMyEmailRequest, Verify
 use crate::origins::Origins;
 
 /// What every path begins with.
-pub(crate) const BASE: &str = "/auth";
+pub(crate) const BASE: &str = "/auth/v1";
 
 /// The content type of requests, whatever they call it, and of answers.
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
