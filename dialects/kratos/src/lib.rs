@@ -106,11 +106,14 @@ impl Dialect for Kratos {
         }
         let shared = Arc::new(Shared { engine: app.engine, project: app.project, config: Arc::new(config) });
         let (prefixes, router) = routes::public(&shared);
+        let base = shared.config.public.path.clone();
+        let below = Some(base).filter(|path| !path.is_empty()).into_iter().collect();
         let (administration, operators) = routes::administration(&shared);
         Ok(Surface {
             name: NAME,
             prefixes,
-            shared: Vec::new(),
+            // What else is below the base URL's path is ours unless somebody has it.
+            shared: below,
             router,
             administration: Some(Administration { prefixes: administration, router: operators }),
             failure: routes::failure_of_the_frame,

@@ -102,7 +102,8 @@ fn mounted(
     let mut prefixes: Vec<_> = prefixes.iter().map(|prefix| (*prefix).to_owned()).collect();
     let mut all = routes.clone();
     if let Some(path) = base.map(|base| base.path.as_str()).filter(|path| !path.is_empty()) {
-        prefixes.push(path.to_owned());
+        let below: Vec<_> = prefixes.iter().map(|prefix| format!("{path}{prefix}")).collect();
+        prefixes.extend(below);
         all = all.nest(path, routes);
     }
     let finish = middleware::from_fn_with_state(Arc::new(finish), self::finish);

@@ -123,9 +123,9 @@ async fn a_field_that_must_be_an_object_is_one_or_nothing() {
 }
 
 #[tokio::test]
-async fn files_are_left_out() {
+async fn files_are_refused() {
     let body = "--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"x.txt\"\r\n\r\ncontent\r\n--b--\r\n";
-    assert!(read_with("", MULTIPART, body).await.unwrap().get("f").is_none());
+    assert_eq!(read_with("", MULTIPART, body).await.unwrap_err().http, StatusCode::BAD_REQUEST);
 }
 
 #[tokio::test]

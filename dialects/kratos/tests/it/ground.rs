@@ -165,7 +165,11 @@ async fn a_public_url_with_a_path_is_served_with_it_and_without() {
     let changes = [("https://accounts.test/\"", "https://accounts.test/auth\"")];
     let mounted = Mounted::with(&changes).await;
     let prefixes = &mounted.surface().prefixes;
-    assert!(["/auth", "/self-service"].iter().all(|it| prefixes.iter().any(|prefix| prefix == it)), "{prefixes:?}");
+    assert!(
+        ["/auth/self-service", "/self-service"].iter().all(|it| prefixes.iter().any(|prefix| prefix == it)),
+        "{prefixes:?}"
+    );
+    assert_eq!(mounted.surface().shared, ["/auth"]);
     for path in ["/auth/self-service/verification/api", "/self-service/verification/api"] {
         let flow = mounted.native().get(path).await.is(200).json();
         let action = flow["ui"]["action"].as_str().unwrap();
