@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::address::Address;
-use crate::budget::{SendLimit, SendLog};
+use crate::budget::{Budget, DeviceProof, Prover, SendLimit, Standing};
 use crate::code::{self, CodeFormat, Label};
 use crate::env::Timestamp;
 use crate::error::Refusal;
-use crate::flow::{Challenge, Flow, FlowState, Handle, Purpose};
+use crate::flow::{Challenge, Flow, FlowState, Handle, Purpose, UNLIMITED};
 use crate::id::{AddressId, DeviceId, FlowId, IdentityId, MessageId, SessionId};
 use crate::identity::Owner;
 use crate::outbox::{MessageKind, MessageState, OutboxMessage};
@@ -36,6 +36,15 @@ pub enum Naming {
     Secret,
     /// Anybody: it is made of a login id or the like. A dead flow is replaced by the next start.
     Public,
+}
+
+/// Whether a project sees too many wrong guesses over all its addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Breaker {
+    /// It does not.
+    Closed,
+    /// It does: strangers are sent long codes.
+    Open,
 }
 
 /// What somebody is told who reads an address that nobody has an account with, and that was asked about.
@@ -83,6 +92,10 @@ pub struct Asking {
     pub message: MessageId,
     /// The link that is mailed beside the code, sealed for that message.
     pub link: Option<Vec<u8>>,
+    /// What shows that the request is from a known device.
+    pub proof: Option<DeviceProof>,
+    /// Whether short codes are sent to strangers at all.
+    pub breaker: Breaker,
     /// What codes are derived with.
     pub keys: Arc<Keys>,
 }
@@ -166,8 +179,10 @@ pub struct StartSeen {
     pub flow: Option<Flow>,
     /// Who owns the address.
     pub owner: Option<Owner>,
-    /// What the address was sent.
-    pub send_log: SendLog,
+    /// What has been spent of the address.
+    pub budget: Budget,
+    /// Who was proved in the session that the request shows.
+    pub prover: Option<Prover>,
     /// The session of a [`Change`] and whose it is.
     pub caller: Option<Caller>,
 }
@@ -194,13 +209,14 @@ impl Operation for Start {
     type Outcome = StartOutcome;
 
     fn decide(&self, seen: StartSeen) -> Decision<StartOutcome> {
-        let StartSeen { flow, owner, send_log, caller } = seen;
+        let StartSeen { flow, owner, budget, prover, caller } = seen;
         let owner = owner.as_ref();
+        let budget = self.asking.budget(budget, prover, owner);
         let terms = match self.terms(caller.as_ref()) {
             Ok(terms) => terms,
             Err(refusal) => return StartOutcome::refused(refusal),
         };
-        let question = Question { address: &self.address, format: self.format };
+        let question = Question { address: &self.address, format: self.format, max_attempts: self.max_attempts };
         let live = match flow {
             Some(flow) if self.naming == Naming::Secret => match askable(&flow, self.asking.now) {
                 Ok(()) => Some(flow),
@@ -216,13 +232,13 @@ impl Operation for Start {
         }
         let Some(mut flow) = live else {
             let flow = self.new_flow(terms);
-            return self.asking.send(flow, &question, self.max_attempts, Epoch::Next, owner, send_log);
+            return self.asking.send(flow, &question, Epoch::Next, owner, budget);
         };
         if self.is_asked_already(&flow, &terms) {
-            return self.asking.repeat(flow, owner, send_log);
+            return self.asking.repeat(flow, owner, budget);
         }
         self.put(&mut flow, terms);
-        self.asking.send(flow, &question, self.max_attempts, Epoch::Next, owner, send_log)
+        self.asking.send(flow, &question, Epoch::Next, owner, budget)
     }
 }
 
@@ -271,7 +287,7 @@ impl Start {
     /// saying for whom: else a stranger's start would put his purpose and his attributes in the place of the owner's.
     fn is_asked_already(&self, flow: &Flow, terms: &Terms) -> bool {
         let Some(challenge) = &flow.challenge else { return false };
-        if challenge.address != self.address || challenge.format != self.format {
+        if challenge.address != self.address || ![self.format, self.format.long()].contains(&challenge.format) {
             return false;
         }
         let is_same = flow.purpose == self.purpose
@@ -332,7 +348,10 @@ impl Operation for Resend {
             None => StartOutcome::refused(Refusal::FlowNotFound),
             Some(flow) if flow.challenge.is_none() => StartOutcome::refused(Refusal::FlowNotFound),
             Some(flow) => match askable(&flow, self.asking.now) {
-                Ok(()) => self.asking.repeat(flow, seen.owner.as_ref(), seen.send_log),
+                Ok(()) => {
+                    let budget = self.asking.budget(seen.budget, seen.prover, seen.owner.as_ref());
+                    self.asking.repeat(flow, seen.owner.as_ref(), budget)
+                }
                 Err(refusal) => StartOutcome::refused(refusal),
             },
         }
@@ -343,6 +362,13 @@ impl Operation for Resend {
 struct Question<'a> {
     address: &'a Address,
     format: CodeFormat,
+    max_attempts: u8,
+}
+
+/// What has been spent of the address, as whoever asks may spend it.
+struct Purse {
+    budget: Budget,
+    standing: Standing,
 }
 
 /// Which code a message carries.
@@ -356,7 +382,7 @@ enum Epoch {
 
 impl Asking {
     /// Asks a question that is open already, as the resend mode says.
-    fn repeat(&self, flow: Flow, owner: Option<&Owner>, send_log: SendLog) -> Decision<StartOutcome> {
+    fn repeat(&self, flow: Flow, owner: Option<&Owner>, purse: Purse) -> Decision<StartOutcome> {
         let Some(challenge) = flow.challenge.clone() else {
             return StartOutcome::refused(Refusal::FlowNotFound);
         };
@@ -368,8 +394,24 @@ impl Asking {
         }
         let ends_soon = challenge.expires_at < self.now.plus(RENEWAL);
         let epoch = if self.mode == ResendMode::NewCode || ends_soon { Epoch::Next } else { Epoch::Same };
-        let question = Question { address: &challenge.address, format: challenge.format };
-        self.send(flow, &question, challenge.max_attempts, epoch, owner, send_log)
+        let (format, max_attempts) = (challenge.format, challenge.max_attempts);
+        let question = Question { address: &challenge.address, format, max_attempts };
+        self.send(flow, &question, epoch, owner, purse)
+    }
+
+    /// What has been spent of the address, as this request may spend it.
+    fn budget(&self, budget: Budget, prover: Option<Prover>, owner: Option<&Owner>) -> Purse {
+        let prover = self.proof.and_then(DeviceProof::prover).or(prover);
+        Purse { budget, standing: Standing::of(prover, owner, self.now) }
+    }
+
+    /// The form of the code that is sent: short while the asker's short codes may still be guessed. A flow never goes back from
+    /// long to short.
+    fn form(&self, format: CodeFormat, previous: Option<&Challenge>, purse: &Purse) -> CodeFormat {
+        let was_long = previous.is_some_and(|previous| previous.format.is_long() && !previous.is_over(self.now));
+        let is_broken = purse.standing == Standing::Stranger && self.breaker == Breaker::Open;
+        let has_room = purse.budget.spent(purse.standing).guesses.has_room(format, self.now);
+        if was_long || is_broken || !has_room { format.long() } else { format }
     }
 
     /// Spends the send budget and owes the message.
@@ -377,21 +419,20 @@ impl Asking {
         &self,
         mut flow: Flow,
         question: &Question<'_>,
-        max_attempts: u8,
         epoch: Epoch,
         owner: Option<&Owner>,
-        send_log: SendLog,
+        purse: Purse,
     ) -> Decision<StartOutcome> {
         let mut writes = Vec::with_capacity(4);
+        let format = self.form(question.format, flow.challenge.as_ref(), &purse);
         if let Some(limit) = &self.send_limit {
-            match send_log.spend(limit, self.now) {
-                Ok(log) => writes.push(Write::PutSendLog {
-                    project: self.project.clone(),
-                    address: question.address.clone(),
-                    log,
-                }),
+            let Purse { mut budget, standing } = purse;
+            let spent = budget.spent_mut(standing);
+            match std::mem::take(&mut spent.sends).spend(limit, self.now) {
+                Ok(log) => spent.sends = log,
                 Err(retry_after) => return StartOutcome::refused(Refusal::TooSoon { retry_after }),
             }
+            writes.push(Write::PutBudget { project: self.project.clone(), address: question.address.clone(), budget });
         }
         let concerned = flow.identity;
         let kind = concern(&mut flow, owner, self.strangers);
@@ -404,13 +445,14 @@ impl Asking {
             // be somebody's or nobody's, or the key may be gone.
             Some(previous)
                 if epoch == Epoch::Same
+                    && previous.format == format
                     && concerned == flow.identity
                     && previous.code_digest.is_some()
                     && previous.code_digest == self.digest(&flow, &previous, kind) =>
             {
                 Challenge { sends: previous.sends + 1, sent_at: self.now, message: self.message, ..previous }
             }
-            previous => match self.new_challenge(&flow, question, max_attempts, previous.as_ref(), kind) {
+            previous => match self.new_challenge(&flow, &Question { format, ..*question }, previous.as_ref(), kind) {
                 Some(challenge) => challenge,
                 None => return StartOutcome::refused(Refusal::CodeExpired),
             },
@@ -447,7 +489,6 @@ impl Asking {
         &self,
         flow: &Flow,
         question: &Question<'_>,
-        max_attempts: u8,
         previous: Option<&Challenge>,
         kind: MessageKind,
     ) -> Option<Challenge> {
@@ -457,7 +498,11 @@ impl Asking {
             epoch: previous.map_or(1, |previous| previous.epoch.saturating_add(1)),
             sends: previous.map_or(1, |previous| previous.sends.saturating_add(1)),
             attempts: previous.map_or(0, |previous| previous.attempts),
-            max_attempts,
+            max_attempts: match self.flow_end {
+                // Where anybody can name the flow, wrong guesses must not end what cannot be guessed: they would lock its owner out.
+                FlowEnd::WithCode if question.format.is_long() => UNLIMITED,
+                FlowEnd::WithCode | FlowEnd::Fixed => question.max_attempts,
+            },
             sent_at: self.now,
             expires_at: match self.flow_end {
                 FlowEnd::Fixed => code_ends_at.min(flow.expires_at),
@@ -518,7 +563,7 @@ pub(crate) fn standing(flow: &Flow, now: Timestamp) -> Result<(), Refusal> {
     let Some(challenge) = &flow.challenge else {
         return Err(Refusal::FlowNotFound);
     };
-    if challenge.attempts >= challenge.max_attempts {
+    if challenge.is_exhausted() {
         return Err(Refusal::AttemptsExhausted);
     }
     if now >= challenge.expires_at {

@@ -21,6 +21,8 @@ use aws_lc_rs::hmac;
 use uuid::Uuid;
 
 use crate::address::Address;
+use crate::breaker::Breakers;
+use crate::budget::DeviceProof;
 use crate::challenge::{Change, Disclosure, Naming, ResendMode, Strangers};
 use crate::code::CodeFormat;
 use crate::env::{Clock, Entropy, Env, IdGen, Timestamp};
@@ -52,6 +54,8 @@ pub struct Context<'a> {
     pub dialect: &'static str,
     /// The surface whose sessions count: its own, unless it accepts tokens that another one issued.
     pub sessions_of: &'static str,
+    /// What shows that the request is from a device on which an address was proved before, if it shows anything.
+    pub proof: Option<DeviceProof>,
     /// The only time the request knows.
     pub now: Timestamp,
     /// Who asks.
@@ -178,6 +182,7 @@ pub struct Engine {
     keyring: Keyring,
     public_ids: hmac::Key,
     observer: Arc<dyn Observer>,
+    breakers: Breakers,
 }
 
 impl fmt::Debug for Engine {
@@ -208,7 +213,16 @@ impl Engine {
         };
         let instance = keys.open(&place, &sealed).ok_or(OpenError::WrongMasterKey)?;
         let public_ids = hmac::Key::new(hmac::HMAC_SHA256, instance.expose());
-        Ok(Self { store, env, projects, keys: Arc::new(keys), keyring: Keyring::default(), public_ids, observer })
+        Ok(Self {
+            store,
+            env,
+            projects,
+            keys: Arc::new(keys),
+            keyring: Keyring::default(),
+            public_ids,
+            observer,
+            breakers: Breakers::default(),
+        })
     }
 
     /// The present moment. Surfaces take it from their context.
@@ -233,7 +247,7 @@ impl Engine {
 
     /// Frames a request. The clock is read here, once.
     pub fn context<'a>(&self, project: &'a Project, dialect: &'static str, client: Client<'a>) -> Context<'a> {
-        Context { project, dialect, sessions_of: dialect, now: self.now(), client }
+        Context { project, dialect, sessions_of: dialect, proof: None, now: self.now(), client }
     }
 
     fn observe(&self, event: &Event) {

@@ -11,6 +11,7 @@
 #![warn(missing_docs)]
 
 mod address;
+mod breaker;
 mod budget;
 mod challenge;
 mod change;
@@ -35,10 +36,12 @@ mod token;
 mod verification;
 
 pub use address::{Address, Channel};
-pub use budget::{SendLimit, SendLog};
+pub use budget::{
+    Budget, DeviceProof, GuessLog, KNOWN_FOR, LONG_GUESSES, Prover, SHORT_GUESSES, SendLimit, SendLog, Spent,
+};
 pub use challenge::{
-    Asking, Change, Disclosure, FlowEnd, Keeping, Naming, RENEWAL, REPEAT, Resend, ResendMode, Start, StartOutcome,
-    StartSeen, Strangers,
+    Asking, Breaker, Change, Disclosure, FlowEnd, Keeping, Naming, RENEWAL, REPEAT, Resend, ResendMode, Start,
+    StartOutcome, StartSeen, Strangers,
 };
 pub use change::{ChangeIdentity, ChangeSeen, EraseIdentity, IdentityChange, WantedAddress};
 pub use code::{Alphabet, CodeFormat};
@@ -49,7 +52,7 @@ pub use engine::{
 pub use env::{Clock, Entropy, Env, IdGen, SystemClock, SystemEntropy, Timestamp};
 pub use error::{BoxError, Error, Fault, Refusal, Result, StoreError};
 pub use event::{ChallengeOutcome, Deaf, Event, Observer, VerificationOutcome};
-pub use flow::{Challenge, Flow, FlowState, Handle, Purpose};
+pub use flow::{Challenge, Flow, FlowState, Handle, Purpose, UNLIMITED};
 pub use id::{AddressId, DeviceId, FlowId, IdentityId, MessageId, SessionId};
 pub use identity::{Account, Identity, IdentityState, Owner, VerifiableAddress};
 pub use opening::{Annotate, OpenFlow};
@@ -64,4 +67,4 @@ pub use session::{Caller, EndSessions, GRACE, Refresh, RefreshOutcome, Rotation,
 pub use store::{Decision, MessageQuery, Operation, OutboxDepth, Reply, Store, Swept, Write};
 pub use ticket::{TakeTicket, Taken, Ticket, TicketSeen};
 pub use token::{Algorithm, SealedKey, Times};
-pub use verification::{FlowSeen, Verified, Verify, VerifyOutcome};
+pub use verification::{Budgets, FlowSeen, Verified, Verify, VerifyOutcome, VerifySeen};

@@ -309,7 +309,7 @@ fn still_asks(flow: &Flow, message: &OutboxMessage) -> bool {
         && flow.challenge.as_ref().is_some_and(|challenge| {
             let is_its_code = challenge.epoch == message.epoch && challenge.address == message.recipient;
             // With its guesses spent a flow is over: its code would only raise hopes.
-            is_its_code && challenge.attempts < challenge.max_attempts
+            is_its_code && !challenge.is_exhausted()
         })
 }
 

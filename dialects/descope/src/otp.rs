@@ -84,7 +84,8 @@ pub(crate) async fn sign_up(
         let attributes = Attributes::of(&user)?.to_json()?;
         let memo = memo(request.login_options)?;
         let challenge = sign_in_challenge(authorization.project, Purpose::SignUp, address, attributes, memo);
-        let context = shared.context(authorization.project, &client);
+        let device_token = authorization.device_token(&headers);
+        let context = shared.known_context(authorization.project, &client, device_token);
         let started = shared.engine.start_challenge(&context, challenge).await;
         started.map(|started| sent(&started)).map_err(|error| Status::of(Call::Start, error))
     };
@@ -155,7 +156,7 @@ pub(crate) async fn verify(
         let code = required("code", request.code.as_ref())?;
         shared.ready(project).await?;
         let handles = [handle(project, OTP, &address), handle(project, UPDATE, &address)];
-        let context = shared.context(project, &client);
+        let context = shared.known_context(project, &client, authorization.device_token(&headers));
         let attempt = Attempt { handles: &handles, code, session: Some(TERMS) };
         let verified = shared.engine.verify(&context, attempt).await;
         let verified = verified.map_err(|error| Status::of(Call::Verify, error))?;
@@ -191,7 +192,7 @@ impl Shared {
         }
         let memo = memo(Some(options))?;
         let challenge = sign_in_challenge(authorization.project, purpose, address, None, memo);
-        let context = self.context(authorization.project, client);
+        let context = self.known_context(authorization.project, client, authorization.device_token(headers));
         let started = self.engine.start_challenge(&context, challenge).await;
         started.map(|started| sent(&started)).map_err(|error| Status::of(Call::Start, error))
     }

@@ -7,7 +7,7 @@ use super::{Attempt, Context, Engine, NewChallenge, Started};
 use crate::challenge::{Asking, Disclosure, FlowEnd, Naming, Resend, ResendMode, Start, StartOutcome, Strangers};
 use crate::error::{Error, Refusal, Result};
 use crate::event::{ChallengeOutcome, Event, VerificationOutcome};
-use crate::flow::{Flow, FlowState, Handle, Purpose};
+use crate::flow::{Challenge, Flow, FlowState, Handle, Purpose};
 use crate::id::{AddressId, DeviceId, FlowId, IdentityId, MessageId, SessionId};
 use crate::opening::{Annotate, OpenFlow};
 use crate::outbox::OutboxMessage;
@@ -140,6 +140,7 @@ impl Engine {
             now: context.now,
             handles: attempt.handles.to_vec(),
             code: Secret::new(attempt.code.to_owned()),
+            proof: context.proof,
             session: attempt.session,
             session_id: SessionId::new(next()),
             identity_id: IdentityId::new(next()),
@@ -151,7 +152,17 @@ impl Engine {
                 self.observe(&Event::Verified { dialect: context.dialect, outcome: VerificationOutcome::Passed });
                 Ok(*verified)
             }
+            VerifyOutcome::NotCompared { flow } => {
+                self.observe(&Event::Verified { dialect: context.dialect, outcome: VerificationOutcome::NotCompared });
+                let left = flow.challenge.as_ref().map_or(0, Challenge::left);
+                Err(Error::Refused { refusal: Refusal::CodeMismatch { left }, flow: Some(flow) })
+            }
             VerifyOutcome::Refused { refusal, flow } => {
+                if matches!(refusal, Refusal::CodeMismatch { .. })
+                    && self.breakers.miss(&context.project.id, context.now)
+                {
+                    self.observe(&Event::BreakerOpened { project: context.project.id.clone() });
+                }
                 self.observe(&Event::Verified { dialect: context.dialect, outcome: verification_outcome(refusal) });
                 Err(Error::Refused { refusal, flow })
             }
@@ -181,6 +192,8 @@ impl Engine {
                 Naming::Public => FlowEnd::WithCode,
             },
             strangers: Strangers::Silent,
+            proof: context.proof,
+            breaker: self.breakers.state(&context.project.id, context.now),
             message,
             link: link.map(seal).transpose()?,
             keys: Arc::clone(&self.keys),

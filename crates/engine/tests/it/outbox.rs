@@ -38,7 +38,7 @@ fn a_leased_message_carries_the_code_that_passes() {
     let flow = flow();
     let code = leased(message(&flow), Some(flow.clone()), 0).unwrap();
     assert_eq!(code.len(), 6);
-    passed(verify(NOON, "flow", &code).decide(vec![seen(&flow, None)]).outcome);
+    passed(verify(NOON, "flow", &code).decide(only(seen(&flow, None))).outcome);
 }
 
 #[test]

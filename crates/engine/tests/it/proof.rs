@@ -35,7 +35,7 @@ fn st_27_an_address_that_changed_hands_between_send_and_verify_is_not_given_back
                     (_, true) => Refusal::CodeMismatch { left: 4 },
                     _ => expected,
                 };
-                let decision = verify(NOON, "flow", &code(&flow)).decide(vec![seen(&flow, changed.as_ref())]);
+                let decision = verify(NOON, "flow", &code(&flow)).decide(only(seen(&flow, changed.as_ref())));
                 assert_eq!(refusal(&decision.outcome), expected, "{purpose:?}: {what}");
                 let written = names(&decision.writes);
                 let spent = if is_decoy { "CountMiss" } else { "PassFlow" };
@@ -50,7 +50,7 @@ fn st_27_a_sign_up_does_not_take_an_address_that_was_taken_meanwhile() {
     let ada = address("ada");
     let flow = asked("flow", Purpose::SignUp, &ada, None);
     let other = owner_of(&ada, None);
-    let decision = verify(NOON, "flow", &code(&flow)).decide(vec![seen(&flow, Some(&other))]);
+    let decision = verify(NOON, "flow", &code(&flow)).decide(only(seen(&flow, Some(&other))));
     assert_eq!(refusal(&decision.outcome), Refusal::AddressTaken);
     assert_eq!(names(&decision.writes), ["PassFlow"]);
 }
@@ -76,7 +76,7 @@ fn the_first_proof_ends_what_was_there_before_it() {
     let owner = owner_of(&ada, None);
     for purpose in PURPOSES {
         let flow = asked("flow", purpose, &ada, Some(&owner));
-        let decision = verify(NOON, "flow", &code(&flow)).decide(vec![seen(&flow, Some(&owner))]);
+        let decision = verify(NOON, "flow", &code(&flow)).decide(only(seen(&flow, Some(&owner))));
         assert_eq!(
             names(&decision.writes),
             [
@@ -148,7 +148,7 @@ fn a_second_address_is_proved_without_ending_anything() {
     let mut other = owner_of(&address("ada.other"), Some(NOON)).address;
     other.identity = owner.identity.id;
     seen.account.as_mut().unwrap().addresses.push(other);
-    let decision = verify(NOON, "flow", &code(&flow)).decide(vec![seen]);
+    let decision = verify(NOON, "flow", &code(&flow)).decide(only(seen));
     assert_eq!(names(&decision.writes), ["ProveAddress", "BumpIdentity", "PassFlow", "OpenSession"]);
     assert!(!passed(decision.outcome).is_first_proof);
 }

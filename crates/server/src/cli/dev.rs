@@ -12,7 +12,7 @@ use crate::telemetry;
 
 /// Run everything on this machine for development: no file needed, mail shown in an inbox.
 ///
-/// Send limits are lifted, the five guesses per flow are not. Anybody may sign up. Never reachable from another machine.
+/// Send limits are lifted; what may be guessed is not, but `DELETE /dev/budgets?to=ADDRESS` forgives it. Anybody may sign up. Never reachable from another machine.
 #[derive(Debug, Args)]
 pub(crate) struct Dev {
     /// Where to listen; only on loopback.
@@ -30,6 +30,9 @@ pub(crate) struct Dev {
     /// The public origin, where it is not the listener's own: loopback, or under .test, .localhost, .example or .internal.
     #[arg(long, value_name = "URL")]
     origin: Option<String>,
+    /// The limits of `countersign serve`: messages are counted, nobody signs up, and known and unknown addresses get the same answers.
+    #[arg(long)]
+    production_policy: bool,
 }
 
 impl Dev {
@@ -40,6 +43,7 @@ impl Dev {
             data: self.data,
             smtp: self.smtp,
             origin: self.origin,
+            production_policy: self.production_policy,
         })
         .map_err(|error: ConfigError| CommandError::Config(error))?;
         telemetry::log(config.log);

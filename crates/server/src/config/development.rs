@@ -24,6 +24,15 @@ pub(crate) struct DevelopmentSettings {
     pub(crate) data: PathBuf,
     pub(crate) smtp: Option<String>,
     pub(crate) origin: Option<String>,
+    pub(crate) production_policy: bool,
+}
+
+impl DevelopmentSettings {
+    /// What `countersign dev` is without flags, with its data in `data`.
+    pub(crate) fn of(data: PathBuf) -> Self {
+        let listen = SocketAddr::from(([127, 0, 0, 1], 8080));
+        Self { listen, admin_listen: None, data, smtp: None, origin: None, production_policy: false }
+    }
 }
 
 /// Names that are never anybody's: RFC 6761 and RFC 9476.
@@ -38,7 +47,7 @@ pub(crate) fn is_development_host(host: &str) -> bool {
 impl Config {
     /// The configuration of `countersign dev`.
     pub(crate) fn development(settings: DevelopmentSettings) -> Result<Self, ConfigError> {
-        let DevelopmentSettings { listen, admin_listen, data, smtp, origin } = settings;
+        let DevelopmentSettings { listen, admin_listen, data, smtp, origin, production_policy } = settings;
         let listeners = [("--listen", Some(listen)), ("--admin-listen", admin_listen)];
         for (flag, address) in listeners {
             if address.is_some_and(|address| !address.ip().is_loopback()) {
@@ -58,7 +67,11 @@ impl Config {
             RelaySettings::parse(url, SmtpScheme::PlainOnLoopback)
                 .map_err(|error| ConfigError::new(format!("--smtp: {error}")))
         });
-        let policy = Policy { send_limit: None, sign_up: true, reveals_accounts: true, ..Policy::default() };
+        let policy = if production_policy {
+            Policy::default()
+        } else {
+            Policy { send_limit: None, sign_up: true, reveals_accounts: true, ..Policy::default() }
+        };
         let project = Project { id: ProjectId::new(PROJECT), name: "countersign dev".to_owned(), policy };
         Ok(Self {
             is_development: true,

@@ -125,10 +125,10 @@ async fn a_sweep_removes_only_what_has_been_over_for_a_day() {
     };
     let began = ManualClock::BEGINNING;
     assert_eq!(swept(began.plus(DAY)).await, none);
-    assert_eq!(swept(began.plus(DAY).plus(MILLISECOND)).await, Swept { messages: 1, send_logs: 1, ..none });
+    assert_eq!(swept(began.plus(DAY).plus(MILLISECOND)).await, Swept { messages: 1, budgets: 1, ..none });
     let later = began.plus(DAY).plus(Duration::from_secs(30));
     assert_eq!(swept(later).await, none);
-    assert_eq!(swept(later.plus(MILLISECOND)).await, Swept { messages: 1, send_logs: 1, ..none });
+    assert_eq!(swept(later.plus(MILLISECOND)).await, Swept { messages: 1, budgets: 1, ..none });
     assert_eq!(swept(began.plus(LIFE).plus(DAY)).await, none, "flow and session ended exactly a day ago");
     assert!(world.session(session).await.is_some());
     assert!(matches!(world.verify("flow", "000000").await, refused!(Refusal::FlowPassed)));
@@ -159,8 +159,8 @@ async fn a_sweep_removes_a_bounded_number_of_rows() {
     tasks.join_all().await;
     world.engine.lease_messages(1).await.unwrap();
     world.clock.advance(DAY * 2);
-    let most = Swept { flows: 500, messages: 500, sessions: 500, send_logs: 500, others: 0 };
-    let rest = Swept { flows: 100, messages: 100, sessions: 100, send_logs: 100, others: 0 };
+    let most = Swept { flows: 500, messages: 500, sessions: 500, budgets: 500, others: 0 };
+    let rest = Swept { flows: 100, messages: 100, sessions: 100, budgets: 100, others: 0 };
     for expected in [most, rest, Swept::default()] {
         assert_eq!(world.engine.sweep().await.unwrap(), expected);
     }

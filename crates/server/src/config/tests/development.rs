@@ -10,6 +10,7 @@ pub(super) fn development_settings() -> DevelopmentSettings {
         data: PathBuf::from("data"),
         smtp: None,
         origin: None,
+        production_policy: false,
     }
 }
 
