@@ -7,8 +7,8 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use engine::{
-    Address, Attempt, Change, CodeFormat, Disclosure, Handle, Keeping, Naming, NewChallenge, Project, Purpose,
-    ResendMode, Started, Strangers,
+    Address, Attempt, Change, CodeFormat, Disclosure, Handle, Keeping, MOST_ATTEMPTS, Naming, NewChallenge, Project,
+    Purpose, ResendMode, Started, Strangers,
 };
 use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -237,7 +237,7 @@ fn handle(project: &Project, slot: &str, login_id: &Address) -> Handle {
 
 /// A code is on its way; or would be.
 fn sent(started: &Started) -> Response {
-    let attempts = started.flow.challenge.as_ref().map_or(0, |challenge| challenge.max_attempts);
+    let attempts = started.flow.challenge.as_ref().map_or(0, |challenge| challenge.max_attempts.min(MOST_ATTEMPTS));
     let body = SendResponse { masked_email: &started.masked, verification_attempts: attempts };
     respond::json(StatusCode::OK, &body)
 }
