@@ -113,21 +113,16 @@ impl Operation for Verify {
         let mut writes = Vec::new();
         let mut answer: Option<(Answer, Flow)> = None;
         for mut candidate in flows {
-            let given = match standing(&candidate.flow, self.now) {
-                Err(refusal) => Answer::Over(refusal),
-                Ok(()) => {
-                    let standing = Standing::of(prover, candidate.owner.as_ref(), self.now);
-                    let spent = budgets.of(candidate.flow.challenge.as_ref()).map(|budget| budget.spent_mut(standing));
-                    match spent {
-                        Some(spent) if self.may_compare(&candidate.flow, spent) => {
-                            if self.is_right(&candidate.flow) {
-                                return self.pass(candidate);
-                            }
-                            miss(&mut candidate.flow, spent, self.now, &mut writes)
-                        }
-                        // Without a budget there is none left.
-                        Some(_) | None => Answer::NotCompared,
-                    }
+            let given = if let Err(refusal) = standing(&candidate.flow, self.now) {
+                Answer::Over(refusal)
+            } else {
+                let standing = Standing::of(prover, candidate.owner.as_ref(), self.now);
+                let spent = budgets.of(candidate.flow.challenge.as_ref()).map(|budget| budget.spent_mut(standing));
+                match spent.filter(|spent| self.may_compare(&candidate.flow, spent)) {
+                    Some(_) if self.is_right(&candidate.flow) => return self.pass(candidate),
+                    Some(spent) => miss(&mut candidate.flow, spent, self.now, &mut writes),
+                    // Where no budget was loaded there is none left.
+                    None => Answer::NotCompared,
                 }
             };
             // A wrong code in a live flow is the better answer than another flow that is over; of two that are, the newer one's.

@@ -73,7 +73,7 @@ impl Engine {
             });
             let code = code.and_then(|flow| flow.code(&self.keys));
             let link = code.as_ref().and_then(|code| message.open_link(&self.keys, code));
-            Shown { code, link, purpose, message }
+            Shown { message, purpose, code, link }
         };
         Ok(rows.into_iter().map(shown).collect())
     }
