@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::challenge::Breaker;
+use crate::asking::Breaker;
 use crate::env::Timestamp;
 use crate::project::ProjectId;
 

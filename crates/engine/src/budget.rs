@@ -9,59 +9,94 @@
 
 use std::time::Duration;
 
+use crate::cap::Network;
 use crate::code::CodeFormat;
 use crate::env::Timestamp;
 use crate::id::{IdentityId, SessionId};
 use crate::identity::Owner;
 
-/// How many messages an address may be sent.
+/// How many messages may be sent: to an address, and because of one network or project.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SendLimit {
-    /// The least time between two.
+    /// The least time between two to an address.
     pub apart: Duration,
-    /// The most in any hour.
+    /// The most to an address in any hour.
     pub per_hour: usize,
-    /// The most in any 24 hours.
+    /// The most to an address in any 24 hours.
     pub per_day: usize,
+    /// Of those in an hour, the most that one network may ask for.
+    pub per_hour_and_network: usize,
+    /// Of those in 24 hours, the most that one network may ask for.
+    pub per_day_and_network: usize,
+    /// How many strangers of one network may ask for in an hour, to whatever addresses: see [`caps`](crate::cap).
+    pub network: u32,
+    /// How many all strangers may ask for in an hour, on this node.
+    pub project: u32,
 }
 
 impl Default for SendLimit {
     fn default() -> Self {
-        Self { apart: Duration::from_secs(30), per_hour: 5, per_day: 10 }
+        Self {
+            apart: Duration::from_secs(30),
+            per_hour: 5,
+            per_day: 10,
+            per_hour_and_network: 3,
+            per_day_and_network: 5,
+            network: 60,
+            project: 3_600,
+        }
     }
+}
+
+/// A message that was sent to an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sent {
+    /// When.
+    pub at: Timestamp,
+    /// Who asked for it, where that is known.
+    pub network: Option<Network>,
 }
 
 /// When an address was last sent something: at most the messages of the last 24 hours, oldest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SendLog(pub Vec<Timestamp>);
+pub struct SendLog(pub Vec<Sent>);
 
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
 
 impl SendLog {
-    /// Adds a message at `now`, or says how long to wait until `limit` allows one.
+    /// Adds a message that `network` asks for at `now`, or says how long to wait until `limit` allows one.
     ///
     /// # Errors
     /// The time to wait, at least a second.
-    pub fn spend(mut self, limit: &SendLimit, now: Timestamp) -> Result<Self, Duration> {
+    pub fn spend(mut self, limit: &SendLimit, network: Option<Network>, now: Timestamp) -> Result<Self, Duration> {
         // A time ahead of the clock (it was set back) counts as now: nobody waits longer than the limit itself.
-        self.0.iter_mut().for_each(|sent| *sent = (*sent).min(now));
-        self.0.retain(|sent| now.since(*sent) < DAY);
-        let wait = |most: usize, window: Duration| {
-            let oldest_that_counts = self.0.len().checked_sub(most.max(1)).and_then(|index| self.0.get(index))?;
+        self.0.iter_mut().for_each(|sent| sent.at = sent.at.min(now));
+        self.0.retain(|sent| now.since(sent.at) < DAY);
+        let wait = |times: &[Timestamp], most: usize, window: Duration| {
+            let oldest_that_counts = times.len().checked_sub(most.max(1)).and_then(|index| times.get(index))?;
             (now < oldest_that_counts.plus(window)).then(|| oldest_that_counts.plus(window).since(now))
         };
-        let waits = [wait(1, limit.apart), wait(limit.per_hour, HOUR), wait(limit.per_day, DAY)];
+        let all: Vec<_> = self.0.iter().map(|sent| sent.at).collect();
+        let same = self.0.iter().filter(|sent| network.is_some() && sent.network == network);
+        let same: Vec<_> = same.map(|sent| sent.at).collect();
+        let waits = [
+            wait(&all, 1, limit.apart),
+            wait(&all, limit.per_hour, HOUR),
+            wait(&all, limit.per_day, DAY),
+            wait(&same, limit.per_hour_and_network, HOUR),
+            wait(&same, limit.per_day_and_network, DAY),
+        ];
         if let Some(longest) = waits.into_iter().flatten().max() {
             return Err(longest.max(Duration::from_secs(1)));
         }
-        self.0.push(now);
+        self.0.push(Sent { at: now, network });
         Ok(self)
     }
 
     /// The moment from which the log says nothing any more.
     fn forgotten_at(&self) -> Timestamp {
-        self.0.last().map_or_else(Timestamp::default, |sent| sent.plus(DAY))
+        self.0.last().map_or_else(Timestamp::default, |sent| sent.at.plus(DAY))
     }
 }
 
@@ -202,12 +237,17 @@ pub struct Spent {
 }
 
 impl Spent {
-    /// It as the store keeps it: two counts, eight bytes a time, twelve an hour.
+    /// It as the store keeps it: two counts, eight bytes a time, after those of messages eight for a network (all zero where it is
+    /// not known), twelve an hour.
     pub fn to_bytes(&self) -> Vec<u8> {
         let count = |length: usize| u8::try_from(length).unwrap_or(u8::MAX);
         let mut bytes = vec![count(self.sends.0.len()), count(self.guesses.short.len())];
-        for time in self.sends.0.iter().chain(&self.guesses.short) {
-            bytes.extend_from_slice(&time.millis().to_be_bytes());
+        for sent in &self.sends.0 {
+            bytes.extend_from_slice(&sent.at.millis().to_be_bytes());
+            bytes.extend_from_slice(&sent.network.map(Network::to_bytes).unwrap_or_default());
+        }
+        for missed in &self.guesses.short {
+            bytes.extend_from_slice(&missed.millis().to_be_bytes());
         }
         for hour in &self.guesses.long {
             bytes.extend_from_slice(&hour.number.to_be_bytes());
@@ -220,10 +260,16 @@ impl Spent {
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let ([sends, short], rest) = bytes.split_first_chunk::<2>()?;
         let (sends, short) = (usize::from(*sends), usize::from(*short));
-        let (times, hours) = rest.split_at_checked((sends + short) * 8)?;
-        let (times, _) = times.as_chunks::<8>();
-        let mut times = times.iter().map(|time| Timestamp::from_millis(i64::from_be_bytes(*time)));
-        let sends = SendLog(times.by_ref().take(sends).collect());
+        let (sends, rest) = rest.split_at_checked(sends * 16)?;
+        let (times, hours) = rest.split_at_checked(short * 8)?;
+        let time = |bytes: &[u8; 8]| Timestamp::from_millis(i64::from_be_bytes(*bytes));
+        let sent = |bytes: &[u8; 16]| {
+            let (at, network) = bytes.split_first_chunk::<8>()?;
+            let network: [u8; 8] = network.try_into().ok()?;
+            Some(Sent { at: time(at), network: (network != [0; 8]).then(|| Network::from_bytes(network)) })
+        };
+        let sends = SendLog(sends.as_chunks::<16>().0.iter().map(sent).collect::<Option<_>>()?);
+        let times = times.as_chunks::<8>().0.iter().map(time);
         let (hours, left) = hours.as_chunks::<12>();
         let hour = |bytes: &[u8; 12]| {
             let (number, misses) = bytes.split_first_chunk::<8>()?;
@@ -276,13 +322,13 @@ mod tests {
         Timestamp::from_millis(1_800_000_000_000).plus(Duration::from_secs(seconds))
     }
 
-    #[test]
-    fn messages_keep_thirty_seconds_apart_five_an_hour_and_ten_a_day() {
+    /// The seconds of a day in which messages go out when `network_of` each asks for one, and the log then.
+    fn sent(network_of: impl Fn(u64) -> Option<Network>) -> (Vec<u64>, SendLog) {
         let limit = SendLimit::default();
         let mut log = SendLog::default();
         let mut sent = Vec::new();
         for second in 0..86_400 {
-            match log.clone().spend(&limit, at(second)) {
+            match log.clone().spend(&limit, network_of(second), at(second)) {
                 Ok(longer) => {
                     log = longer;
                     sent.push(second);
@@ -290,21 +336,45 @@ mod tests {
                 Err(wait) => assert!(wait >= Duration::from_secs(1)),
             }
         }
-        assert_eq!(sent, [0, 30, 60, 90, 120, 3600, 3630, 3660, 3690, 3720]);
-        assert_eq!(log.clone().spend(&limit, at(86_399)).unwrap_err(), Duration::from_secs(1));
-        assert!(log.spend(&limit, at(86_400)).is_ok());
+        (sent, log)
+    }
+
+    const HOME: Option<Network> = Some(Network::from_bytes([1; 8]));
+
+    #[test]
+    fn messages_keep_thirty_seconds_apart_five_an_hour_and_ten_a_day() {
+        let limit = SendLimit::default();
+        for networks in [|_| None, |second: u64| Some(Network::from_bytes(second.to_be_bytes()))] {
+            let (sent, log) = sent(networks);
+            assert_eq!(sent, [0, 30, 60, 90, 120, 3600, 3630, 3660, 3690, 3720]);
+            assert_eq!(log.clone().spend(&limit, HOME, at(86_399)).unwrap_err(), Duration::from_secs(1));
+            assert!(log.spend(&limit, HOME, at(86_400)).is_ok());
+        }
+    }
+
+    #[test]
+    fn of_those_one_network_has_three_an_hour_and_five_a_day() {
+        let limit = SendLimit::default();
+        let (sent, log) = sent(|_| HOME);
+        assert_eq!(sent, [0, 30, 60, 3600, 3630]);
+        assert_eq!(log.clone().spend(&limit, HOME, at(3_660)).unwrap_err(), at(86_400).since(at(3_660)));
+        let other = Some(Network::from_bytes([2; 8]));
+        assert!(log.spend(&limit, other, at(3_660)).is_ok(), "which is no matter of another one's");
     }
 
     #[test]
     fn a_clock_that_was_set_back_locks_nobody_out_for_longer_than_the_limit() {
         let limit = SendLimit::default();
-        let log = SendLog::default().spend(&limit, at(1_000_000)).unwrap();
-        assert_eq!(log.spend(&limit, at(10)).unwrap_err(), Duration::from_secs(30));
+        let log = SendLog::default().spend(&limit, HOME, at(1_000_000)).unwrap();
+        assert_eq!(log.spend(&limit, HOME, at(10)).unwrap_err(), Duration::from_secs(30));
     }
 
     #[test]
     fn what_was_spent_survives_being_stored() {
-        let mut spent = Spent { sends: SendLog(vec![at(1), at(2)]), guesses: GuessLog::default() };
+        let mut spent = Spent {
+            sends: SendLog(vec![Sent { at: at(1), network: HOME }, Sent { at: at(2), network: None }]),
+            guesses: GuessLog::default(),
+        };
         for second in 0..9 {
             spent.guesses.miss(CodeFormat::SIX_DIGITS, at(second));
             spent.guesses.miss(CodeFormat::SIX_DIGITS.long(), at(second * 3_000));

@@ -28,7 +28,7 @@ pub struct IdentityChange {
     pub metadata: Option<String>,
     /// Whether it may sign in.
     pub state: Option<IdentityState>,
-    /// All addresses it shall have, each once.
+    /// All addresses it shall have; one that is named twice counts as it is named first.
     pub addresses: Option<Vec<WantedAddress>>,
 }
 
@@ -86,6 +86,7 @@ impl Operation for ChangeIdentity {
             writes.push(Write::PutState { id: self.id, state });
             if state == IdentityState::Inactive {
                 writes.push(Write::EndSessions { identity: self.id, at: self.now });
+                writes.push(Write::DropTickets(self.id));
             }
         }
         identity.revision += 1;
@@ -108,9 +109,12 @@ impl ChangeIdentity {
     ) -> Vec<VerifiableAddress> {
         let mut kept = Vec::with_capacity(wanted.len());
         for own in present {
-            match wanted.iter().find(|wanted| wanted.address == own.address) {
-                Some(wanted) => kept.push(self.judge(own, wanted.verified, writes)),
-                None => writes.push(Write::DropAddress(own.id)),
+            if let Some(wanted) = wanted.iter().find(|wanted| wanted.address == own.address) {
+                kept.push(self.judge(own, wanted.verified, writes));
+            } else {
+                writes.push(Write::DropAddress(own.id));
+                // What was asked for before does not bring back what an operator took away.
+                writes.push(Write::DropChanges { identity: self.id, address: own.address });
             }
         }
         for (wanted, id) in wanted.iter().zip(&self.address_ids) {
@@ -150,7 +154,7 @@ impl ChangeIdentity {
     }
 }
 
-/// Erases an identity: its addresses, sessions and pending flows go with it.
+/// Erases an identity: its addresses, flows and tickets go with it. Of its sessions stays, until the sweep, that they were there.
 #[derive(Debug)]
 pub struct EraseIdentity {
     /// When.
@@ -172,6 +176,8 @@ impl Operation for EraseIdentity {
         let mut writes = vec![
             Write::DropFlows { identity: self.id, except: None },
             Write::EndSessions { identity: self.id, at: self.now },
+            Write::ForgetSessions(self.id),
+            Write::DropTickets(self.id),
         ];
         writes.extend(account.addresses.iter().map(|address| Write::DropAddress(address.id)));
         writes.push(Write::DropIdentity(self.id));

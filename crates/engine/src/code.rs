@@ -49,14 +49,20 @@ impl CodeFormat {
     #[must_use]
     pub const fn long(self) -> Self {
         match self.alphabet {
+            _ if self.is_long() => self,
             Alphabet::Digits => Self { alphabet: Alphabet::Digits, length: 12 },
             Alphabet::UpperAlphanumeric | Alphabet::Consonants => Self { alphabet: Alphabet::Consonants, length: 10 },
         }
     }
 
-    /// Whether it is the long form.
+    /// Whether there are so many that guessing at them, as often as anybody may, is no way in.
     pub const fn is_long(self) -> bool {
-        self.length >= 10
+        self.codes() >= 1_000_000_000_000
+    }
+
+    /// How many codes there are, each as likely as every other.
+    pub const fn codes(self) -> u128 {
+        (self.alphabet.symbols().len() as u128).saturating_pow(self.length as u32)
     }
 
     /// The form in which it is stored: a letter for the alphabet and the length.

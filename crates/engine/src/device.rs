@@ -24,7 +24,7 @@ pub struct Device {
     pub generation: u32,
     /// When it last was.
     pub rotated_at: Timestamp,
-    /// Which of its sessions is the active one.
+    /// Which of its sessions is the active one. One that is over is none.
     pub active: Option<SessionId>,
     /// When it was last changed.
     pub updated_at: Timestamp,
@@ -45,6 +45,11 @@ impl Device {
         }
     }
 
+    /// Whether it belongs to this tenant and this surface.
+    pub fn is_of(&self, project: &ProjectId, dialect: &str) -> bool {
+        self.project == *project && self.dialect == dialect
+    }
+
     /// The same with `active` as its active session, under a new generation.
     #[must_use]
     pub fn rotated(self, active: Option<SessionId>, now: Timestamp) -> Self {
@@ -52,15 +57,29 @@ impl Device {
     }
 }
 
+/// So many of the flows of a device are shown: whoever begins more of them than anybody needs makes no answer longer.
+pub const FLOWS_SHOWN: u32 = 100;
+
 /// A device and what it holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceView {
     /// The device.
     pub device: Device,
-    /// The flows that were begun at it, the oldest first.
+    /// The flows that were begun at it, the oldest first: of more than [`FLOWS_SHOWN`] the newest.
     pub flows: Vec<Flow>,
     /// Its live sessions and whose they are, the oldest first.
     pub callers: Vec<Caller>,
+}
+
+impl DeviceView {
+    /// What of it belongs to this tenant and this surface; none where the device does not.
+    pub(crate) fn of(mut self, project: &ProjectId, dialect: &str) -> Option<Self> {
+        self.flows.retain(|flow| flow.project == *project && flow.dialect == dialect);
+        self.callers.retain(|Caller { session, .. }| session.project == *project && session.dialect == dialect);
+        let is_live = |active: &SessionId| self.callers.iter().any(|caller| caller.session.id == *active);
+        self.device.active = self.device.active.filter(is_live);
+        self.device.is_of(project, dialect).then_some(self)
+    }
 }
 
 /// What a device shall do.
@@ -88,19 +107,21 @@ pub struct ChangeDevice {
 }
 
 impl Operation for ChangeDevice {
+    /// The device and its live sessions; its flows do not matter.
     type Seen = Option<DeviceView>;
     type Outcome = Result<Device, Refusal>;
 
     fn decide(&self, seen: Option<DeviceView>) -> Decision<Self::Outcome> {
         let refused = || Decision { outcome: Err(Refusal::SessionEnded), writes: Vec::new() };
-        let is_here = |view: &DeviceView| view.device.project == self.project && view.device.dialect == self.dialect;
-        let Some(DeviceView { device, callers, .. }) = seen.filter(is_here) else { return refused() };
+        let seen = seen.and_then(|view| view.of(&self.project, self.dialect));
+        let Some(DeviceView { device, callers, .. }) = seen else { return refused() };
         let live: Vec<SessionId> = callers.iter().map(|caller| caller.session.id).collect();
         let mut writes = Vec::new();
         let active = match self.change {
             DeviceChange::Activate(session) if live.contains(&session) => Some(session),
-            DeviceChange::Activate(_) => return refused(),
             DeviceChange::SignOut(Some(session)) if !live.contains(&session) => return refused(),
+            DeviceChange::Activate(_) => return refused(),
+            DeviceChange::SignOut(_) if live.is_empty() => return refused(),
             DeviceChange::SignOut(which) => {
                 let (ending, left): (Vec<_>, Vec<_>) =
                     live.into_iter().partition(|session| which.is_none_or(|which| which == *session));

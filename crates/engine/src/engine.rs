@@ -21,9 +21,11 @@ use aws_lc_rs::hmac;
 use uuid::Uuid;
 
 use crate::address::Address;
+use crate::asking::{ResendMode, Strangers};
 use crate::breaker::Breakers;
 use crate::budget::DeviceProof;
-use crate::challenge::{Change, Disclosure, Naming, ResendMode, Strangers};
+use crate::cap::Caps;
+use crate::challenge::{Change, Disclosure, Naming};
 use crate::code::CodeFormat;
 use crate::env::{Clock, Entropy, Env, IdGen, Timestamp};
 use crate::error::Fault;
@@ -102,7 +104,7 @@ pub struct NewChallenge {
 }
 
 /// One submission of a code. Never stored; counted.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Attempt<'a> {
     /// The flows it may belong to.
     pub handles: &'a [Handle],
@@ -110,6 +112,13 @@ pub struct Attempt<'a> {
     pub code: &'a str,
     /// The session to open on success, if any.
     pub session: Option<SessionTerms>,
+}
+
+impl fmt::Debug for Attempt<'_> {
+    /// Without what was typed.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Attempt").field("handles", &self.handles).finish_non_exhaustive()
+    }
 }
 
 /// What a start or resend tells a surface: the same whether or not anybody owns the address.
@@ -183,6 +192,7 @@ pub struct Engine {
     public_ids: hmac::Key,
     observer: Arc<dyn Observer>,
     breakers: Breakers,
+    caps: Caps,
 }
 
 impl fmt::Debug for Engine {
@@ -222,6 +232,7 @@ impl Engine {
             public_ids,
             observer,
             breakers: Breakers::default(),
+            caps: Caps::default(),
         })
     }
 

@@ -35,6 +35,11 @@ pub enum Event {
         /// Which.
         project: ProjectId,
     },
+    /// So many messages were sent to strangers in a project that it has to wait for more. Told when it begins.
+    CapReached {
+        /// Which.
+        project: ProjectId,
+    },
     /// A message is owed: the courier has work.
     MessageOwed,
     /// A delivery was tried.

@@ -11,8 +11,10 @@
 #![warn(missing_docs)]
 
 mod address;
+mod asking;
 mod breaker;
 mod budget;
+mod cap;
 mod challenge;
 mod change;
 mod code;
@@ -36,16 +38,15 @@ mod token;
 mod verification;
 
 pub use address::{Address, Channel};
+pub use asking::{Asking, Breaker, FlowEnd, RENEWAL, REPEAT, ResendMode, Strangers};
 pub use budget::{
-    Budget, DeviceProof, GuessLog, KNOWN_FOR, LONG_GUESSES, Prover, SHORT_GUESSES, SendLimit, SendLog, Spent,
+    Budget, DeviceProof, GuessLog, KNOWN_FOR, LONG_GUESSES, Prover, SHORT_GUESSES, SendLimit, SendLog, Sent, Spent,
 };
-pub use challenge::{
-    Asking, Breaker, Change, Disclosure, FlowEnd, Keeping, Naming, RENEWAL, REPEAT, Resend, ResendMode, Start,
-    StartOutcome, StartSeen, Strangers,
-};
+pub use cap::Network;
+pub use challenge::{Change, Disclosure, Keeping, Naming, Resend, Start, StartOutcome, StartSeen};
 pub use change::{ChangeIdentity, ChangeSeen, EraseIdentity, IdentityChange, WantedAddress};
 pub use code::{Alphabet, CodeFormat};
-pub use device::{ChangeDevice, Device, DeviceChange, DeviceView};
+pub use device::{ChangeDevice, Device, DeviceChange, DeviceView, FLOWS_SHOWN};
 pub use engine::{
     Attempt, Client, Context, Engine, NewChallenge, NewFlow, NewIdentity, NewTicket, OpenError, Parts, Started, Taking,
 };

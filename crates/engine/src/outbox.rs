@@ -3,16 +3,16 @@
 //! A message is written in the transaction that makes it owed, and names its flow and epoch: the code is derived when it is
 //! leased for sending. Delivery is at least once; a message that may have been sent twice carries the same id both times.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::address::Address;
 use crate::env::Timestamp;
-use crate::flow::{Flow, FlowState, Purpose};
+use crate::flow::{Challenge, Flow, FlowState, Purpose};
 use crate::id::{FlowId, MessageId};
 use crate::project::ProjectId;
 use crate::secret::{Keys, Secret};
 use crate::store::{Decision, Operation, Write};
-use std::sync::Arc;
 
 /// What a message is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -319,12 +319,16 @@ impl Operation for Lease {
 
 /// Whether `flow` still asks the question that `message` carries the answer to.
 fn still_asks(flow: &Flow, message: &OutboxMessage) -> bool {
-    flow.state == FlowState::Sent
-        && flow.challenge.as_ref().is_some_and(|challenge| {
-            let is_its_code = challenge.epoch == message.epoch && challenge.address == message.recipient;
-            // With its guesses spent a flow is over: its code would only raise hopes.
-            is_its_code && !challenge.is_exhausted()
-        })
+    // With its guesses spent a flow is over: its code would only raise hopes.
+    let has_guesses = |challenge: &Challenge| !challenge.is_exhausted();
+    flow.state == FlowState::Sent && is_its_code(flow, message) && flow.challenge.as_ref().is_some_and(has_guesses)
+}
+
+/// Whether the present code of `flow` is the one that `message` was owed for.
+pub(crate) fn is_its_code(flow: &Flow, message: &OutboxMessage) -> bool {
+    flow.challenge
+        .as_ref()
+        .is_some_and(|challenge| challenge.epoch == message.epoch && challenge.address == message.recipient)
 }
 
 /// Writes down what came of deliveries.

@@ -222,7 +222,7 @@ impl Refresh {
 pub enum Sessions {
     /// The one that asks.
     This,
-    /// All of the identity it belongs to.
+    /// All of the identity it belongs to, and the tickets by which there would be more.
     OfIdentity,
 }
 
@@ -256,11 +256,14 @@ impl Operation for EndSessions {
         match checked {
             Err(refusal) => Decision { outcome: Err(refusal), writes: Vec::new() },
             Ok(caller) => {
-                let write = match self.which {
-                    Sessions::This => Write::EndSession { id: self.session, at: self.now },
-                    Sessions::OfIdentity => Write::EndSessions { identity: caller.session.identity, at: self.now },
+                let identity = caller.session.identity;
+                let writes = match self.which {
+                    Sessions::This => vec![Write::EndSession { id: self.session, at: self.now }],
+                    Sessions::OfIdentity => {
+                        vec![Write::EndSessions { identity, at: self.now }, Write::DropTickets(identity)]
+                    }
                 };
-                Decision { outcome: Ok(()), writes: vec![write] }
+                Decision { outcome: Ok(()), writes }
             }
         }
     }

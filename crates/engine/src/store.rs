@@ -78,6 +78,13 @@ pub enum Write {
         /// The one that stays, if any.
         except: Option<FlowId>,
     },
+    /// The pending changes by which an identity would have an address are gone.
+    DropChanges {
+        /// Whose.
+        identity: IdentityId,
+        /// The address.
+        address: Address,
+    },
     /// A new identity.
     AddIdentity(Identity),
     /// An identity has changed.
@@ -162,6 +169,8 @@ pub enum Write {
         /// When.
         at: Timestamp,
     },
+    /// Nothing is noted about the sessions of an identity any more.
+    ForgetSessions(IdentityId),
     /// A device: its row comes to be, or changes.
     PutDevice(Device),
     /// A ticket is over.
@@ -173,6 +182,8 @@ pub enum Write {
         /// The session it opened.
         session: Option<SessionId>,
     },
+    /// The tickets that concern an identity are gone.
+    DropTickets(IdentityId),
     /// What has been spent of an address.
     PutBudget {
         /// Whose tenant's.
@@ -283,11 +294,11 @@ pub trait Store: Send + Sync {
     fn change_identity(&self, operation: ChangeIdentity) -> Reply<'_, Result<Account, Refusal>>;
     /// Erases an identity: sees it.
     fn erase_identity(&self, operation: EraseIdentity) -> Reply<'_, Result<(), Refusal>>;
-    /// Changes what a device shows: sees it and its sessions.
+    /// Changes what a device shows: sees it and its live sessions, without its flows.
     fn change_device(&self, operation: ChangeDevice) -> Reply<'_, Result<Device, Refusal>>;
     /// Makes a ticket.
     fn put_ticket(&self, ticket: Ticket) -> Reply<'_, ()>;
-    /// Takes one: sees it, the identity it names, and the session it opened.
+    /// Takes one: sees it and the identity it names.
     fn take_ticket(&self, operation: TakeTicket) -> Reply<'_, Result<Taken, Refusal>>;
     /// Makes an address's budget whole again.
     fn forgive(&self, project: ProjectId, address: Address) -> Reply<'_, ()>;
@@ -308,7 +319,7 @@ pub trait Store: Send + Sync {
     fn identities(&self, project: ProjectId, after: IdentityId, limit: u32) -> Reply<'_, Vec<Account>>;
     /// The sessions of an identity that are not over at `now`, the oldest first.
     fn sessions(&self, identity: IdentityId, now: Timestamp) -> Reply<'_, Vec<Session>>;
-    /// What a device holds at `now`; none where nothing was ever done at it.
+    /// What a device holds at `now`: of its flows the newest [`FLOWS_SHOWN`](crate::FLOWS_SHOWN); none where nothing was ever done at it.
     fn device(&self, id: DeviceId, now: Timestamp) -> Reply<'_, Option<DeviceView>>;
     /// A session and whose it is.
     fn caller(&self, id: SessionId) -> Reply<'_, Option<Caller>>;

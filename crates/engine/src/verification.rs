@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use crate::address::Address;
+use crate::asking::standing;
 use crate::budget::{Budget, DeviceProof, Prover, Spent, Standing};
-use crate::challenge::standing;
 use crate::code;
 use crate::device::Device;
 use crate::env::Timestamp;
@@ -253,10 +253,12 @@ impl Verify {
         flow.identity = Some(identity.id);
         writes.push(Write::PassFlow { flow: flow.id, identity: flow.identity });
         let terms = self.session.as_ref().filter(|_| identity.state == IdentityState::Active);
-        let session = terms.map(|terms| self.begin_session(&flow, identity.id, &address, terms));
+        let device = flow.device.map(|id| device.unwrap_or_else(|| Device::new(id, &flow.project, &flow.dialect)));
+        // A device of another surface or tenant is none of this one's.
+        let device = device.filter(|device| device.is_of(&flow.project, &flow.dialect));
+        let session = terms.map(|terms| self.begin_session(&flow, identity.id, device.as_ref(), &address, terms));
         if let Some(session) = &session {
             writes.push(Write::OpenSession(session.clone()));
-            let device = flow.device.map(|id| device.unwrap_or_else(|| Device::new(id, &flow.project, &flow.dialect)));
             writes.extend(device.map(|device| Write::PutDevice(device.rotated(Some(session.id), self.now))));
         }
         let verified = Verified { flow, identity, address, addresses, session, is_first_proof: is_first };
@@ -267,6 +269,7 @@ impl Verify {
         &self,
         flow: &Flow,
         identity: IdentityId,
+        device: Option<&Device>,
         address: &VerifiableAddress,
         terms: &SessionTerms,
     ) -> Session {
@@ -275,7 +278,7 @@ impl Verify {
             project: &flow.project,
             dialect: &flow.dialect,
             identity,
-            device: flow.device,
+            device: device.map(|device| device.id),
             method: address.address.channel().name(),
             now: self.now,
         };
@@ -297,6 +300,7 @@ impl Verify {
         let is_changed = proved.verified_at.is_none() || known.is_none() || flow.replaces.is_some();
         if is_first && flow.purpose != Purpose::VerifyAddress {
             writes.push(Write::EndSessions { identity: identity.id, at: self.now });
+            writes.push(Write::DropTickets(identity.id));
             writes.push(Write::DropFlows { identity: identity.id, except: Some(flow.id) });
             writes.push(Write::DropUnprovenAddresses { identity: identity.id, except: proved.id });
             addresses.clear();
@@ -313,9 +317,11 @@ impl Verify {
             proved.asked_at = None;
             writes.push(Write::ProveAddress { id: proved.id, at });
         }
-        if let Some(replaced) = flow.replaces.filter(|replaced| *replaced != proved.id) {
-            addresses.retain(|own| own.id != replaced);
-            writes.push(Write::DropAddress(replaced));
+        if let Some(index) = addresses.iter().position(|own| Some(own.id) == flow.replaces) {
+            let replaced = addresses.remove(index);
+            writes.push(Write::DropAddress(replaced.id));
+            // What was asked for before does not bring back what its owner has just given up.
+            writes.push(Write::DropChanges { identity: identity.id, address: replaced.address });
         }
         if is_changed {
             identity.revision += 1;

@@ -15,8 +15,7 @@ impl Engine {
     pub async fn device(&self, context: &Context<'_>, id: DeviceId) -> Result<DeviceView> {
         let (project, dialect) = (&context.project.id, context.dialect);
         let seen = self.store.device(id, context.now).await?;
-        let seen = seen.filter(|view| view.device.project == *project && view.device.dialect == dialect);
-        Ok(seen.unwrap_or_else(|| DeviceView {
+        Ok(seen.and_then(|view| view.of(project, dialect)).unwrap_or_else(|| DeviceView {
             device: Device::new(id, project, dialect),
             flows: Vec::new(),
             callers: Vec::new(),

@@ -19,7 +19,7 @@ pub struct NewIdentity {
     pub metadata: String,
     /// Whether it may sign in.
     pub state: IdentityState,
-    /// Its addresses, each once.
+    /// Its addresses; one that is named twice counts as it is named first.
     pub addresses: Vec<WantedAddress>,
 }
 
@@ -57,18 +57,25 @@ impl Engine {
             created_at: now,
             updated_at: now,
         };
-        let address = |wanted: WantedAddress| VerifiableAddress {
-            id: AddressId::new(self.env.ids.next(now)),
-            identity: identity.id,
-            address: wanted.address,
-            verified_at: wanted.verified.unwrap_or(false).then_some(now),
-            asked_at: None,
-            created_at: now,
-        };
-        Register { addresses: new.addresses.into_iter().map(address).collect(), identity }
+        let mut addresses: Vec<VerifiableAddress> = Vec::with_capacity(new.addresses.len());
+        for wanted in new.addresses {
+            if addresses.iter().any(|own| own.address == wanted.address) {
+                continue;
+            }
+            addresses.push(VerifiableAddress {
+                id: AddressId::new(self.env.ids.next(now)),
+                identity: identity.id,
+                address: wanted.address,
+                verified_at: wanted.verified.unwrap_or(false).then_some(now),
+                asked_at: None,
+                created_at: now,
+            });
+        }
+        Register { identity, addresses }
     }
 
-    /// Changes an identity: one operation of the store. Who may no longer sign in is signed out.
+    /// Changes an identity: one operation of the store. Who may no longer sign in is signed out. Whatever is pending at an address
+    /// that is taken away does not give it back.
     ///
     /// # Refusals
     /// `IdentityNotFound`, `IdentityChanged`, `AddressTaken`.
@@ -85,7 +92,8 @@ impl Engine {
         Ok(self.store.change_identity(operation).await??)
     }
 
-    /// Erases an identity, its addresses, its sessions and its pending flows: one operation of the store.
+    /// Erases an identity, its addresses, flows and tickets, ends its sessions and forgets what was noted about them: one operation of
+    /// the store.
     ///
     /// # Refusals
     /// `IdentityNotFound`.

@@ -10,7 +10,9 @@ use crate::error::{Result, StoreError};
 use crate::event::Event;
 use crate::flow::Flow;
 use crate::id::MessageId;
-use crate::outbox::{Delivery, Lease, Leased, Leases, MessageState, Settle, Shown};
+use crate::outbox::{
+    Delivery, Lease, Leased, Leases, MessageKind, MessageState, OutboxMessage, Settle, Shown, is_its_code,
+};
 use crate::store::{MessageQuery, OutboxDepth, Store, Swept};
 
 /// Where the inbox was last emptied.
@@ -57,21 +59,16 @@ impl Engine {
         Ok(self.store.outbox_depth().await?)
     }
 
-    /// The newest messages that carried codes, as the development inbox shows them: a view over outbox and flow rows, for which no
-    /// code is stored.
+    /// The newest messages that were meant to be sent, as the development inbox shows them: a view over outbox and flow rows, for
+    /// which no code is stored.
     pub async fn inbox(&self, recipient: Option<Address>) -> Result<Vec<Shown>> {
         let emptied = inbox_emptied(self.store.as_ref()).await?;
         let query = MessageQuery { after: MessageId::new(emptied), recipient, limit: INBOX_SIZE };
         let rows = self.store.messages(query).await?;
-        let shown = |(message, flow): (_, Option<Flow>)| {
-            let message: crate::outbox::OutboxMessage = message;
+        let shown = |(message, flow): (OutboxMessage, Option<Flow>)| {
             let purpose = flow.as_ref().map(|flow| flow.purpose);
-            let code = flow.filter(|flow| {
-                flow.challenge
-                    .as_ref()
-                    .is_some_and(|challenge| challenge.epoch == message.epoch && challenge.address == message.recipient)
-            });
-            let code = code.and_then(|flow| flow.code(&self.keys));
+            let is_told = |flow: &Flow| message.kind == MessageKind::Code && is_its_code(flow, &message);
+            let code = flow.filter(is_told).and_then(|flow| flow.code(&self.keys));
             let link = code.as_ref().and_then(|code| message.open_link(&self.keys, code));
             Shown { message, purpose, code, link }
         };

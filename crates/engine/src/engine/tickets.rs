@@ -1,5 +1,6 @@
 //! Tickets, bearer tokens and sealed values.
 
+use std::fmt;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -13,7 +14,7 @@ use crate::session::SessionTerms;
 use crate::ticket::{TakeTicket, Taken, Ticket};
 
 /// A ticket that a surface asks for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct NewTicket<'a> {
     /// What kind it is: a constant. A ticket of one kind is none of another.
     pub kind: &'static str,
@@ -29,8 +30,16 @@ pub struct NewTicket<'a> {
     pub life: Duration,
 }
 
+impl fmt::Debug for NewTicket<'_> {
+    /// Without what it holds.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = formatter.debug_struct("NewTicket");
+        shown.field("kind", &self.kind).field("identity", &self.identity).finish_non_exhaustive()
+    }
+}
+
 /// A ticket that is brought back.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Taking<'a> {
     /// What kind it must be.
     pub kind: &'static str,
@@ -40,6 +49,13 @@ pub struct Taking<'a> {
     pub binding: [u8; 32],
     /// The session to open for whom it concerns, in the same operation.
     pub session: Option<SessionTerms>,
+}
+
+impl fmt::Debug for Taking<'_> {
+    /// Without its text.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Taking").field("kind", &self.kind).finish_non_exhaustive()
+    }
 }
 
 /// How many random bytes a ticket is.

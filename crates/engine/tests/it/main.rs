@@ -7,7 +7,13 @@ extern crate countersign_engine as engine;
 #[cfg(test)]
 mod budget;
 #[cfg(test)]
+mod device;
+#[cfg(test)]
+mod identity;
+#[cfg(test)]
 mod memory;
+#[cfg(test)]
+mod opening;
 #[cfg(test)]
 mod outbox;
 #[cfg(test)]
@@ -19,6 +25,10 @@ mod session;
 #[cfg(test)]
 mod start;
 #[cfg(test)]
+mod strangers;
+#[cfg(test)]
 mod support;
+#[cfg(test)]
+mod ticket;
 #[cfg(test)]
 mod verify;

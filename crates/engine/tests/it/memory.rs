@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use engine::{
-    Account, Address, AddressId, Budget, Caller, Decision, Device, DeviceId, DeviceProof, EndSessions, Flow, FlowId,
-    FlowSeen, FlowState, Handle, Identity, IdentityId, Lease, Leases, MessageId, MessageState, Operation,
-    OutboxMessage, Owner, ProjectId, Prover, Refresh, RefreshOutcome, Refusal, Register, Registered, Resend, Session,
-    SessionId, Settle, Start, StartOutcome, StartSeen, Ticket, VerifiableAddress, Verify, VerifyOutcome, VerifySeen,
-    Write,
+    Account, Address, AddressId, Annotate, Budget, Caller, ChangeDevice, ChangeIdentity, ChangeSeen, Decision, Device,
+    DeviceId, DeviceProof, DeviceView, EndSessions, EraseIdentity, Flow, FlowId, FlowSeen, FlowState, Handle, Identity,
+    IdentityId, Lease, Leases, MessageId, MessageState, OpenFlow, Operation, OutboxMessage, Owner, ProjectId, Prover,
+    Purpose, Refresh, RefreshOutcome, Refusal, Register, Registered, Resend, Session, SessionId, Settle, Start,
+    StartOutcome, StartSeen, TakeTicket, Taken, Ticket, TicketSeen, Timestamp, VerifiableAddress, Verify,
+    VerifyOutcome, VerifySeen, Write,
 };
 
 /// Rows, by their ids.
@@ -58,6 +59,42 @@ impl Memory {
         let project = &operation.identity.project;
         let seen = operation.addresses.iter().filter_map(|own| self.owner(project, &own.address)).collect();
         self.apply(operation.decide(seen))
+    }
+
+    pub(crate) fn open_flow(&mut self, operation: &OpenFlow) -> Flow {
+        self.apply(operation.decide(()))
+    }
+
+    pub(crate) fn annotate(&mut self, operation: &Annotate) -> Result<(), Refusal> {
+        self.apply(operation.decide(self.flow(&operation.handle).cloned()))
+    }
+
+    pub(crate) fn change_identity(&mut self, operation: &ChangeIdentity) -> Result<Account, Refusal> {
+        let wanted = operation.change.addresses.iter().flatten();
+        let owners = wanted.filter_map(|wanted| self.owner(&operation.project, &wanted.address)).collect();
+        let seen = ChangeSeen { account: self.account(operation.id), owners };
+        self.apply(operation.decide(seen))
+    }
+
+    pub(crate) fn erase_identity(&mut self, operation: &EraseIdentity) -> Result<(), Refusal> {
+        self.apply(operation.decide(self.account(operation.id)))
+    }
+
+    pub(crate) fn change_device(&mut self, operation: &ChangeDevice) -> Result<Device, Refusal> {
+        self.apply(operation.decide(self.device(operation.id, operation.now)))
+    }
+
+    pub(crate) fn take_ticket(&mut self, operation: &TakeTicket) -> Result<Taken, Refusal> {
+        let ticket = self.tickets.get(&operation.digest).cloned();
+        let account = ticket.as_ref().and_then(|ticket| ticket.identity).and_then(|id| self.account(id));
+        self.apply(operation.decide(TicketSeen { ticket, account }))
+    }
+
+    /// A device and its live sessions.
+    pub(crate) fn device(&self, id: DeviceId, now: Timestamp) -> Option<DeviceView> {
+        let is_its = |session: &&Session| session.device == Some(id) && session.is_live(now);
+        let callers = self.sessions.values().filter(is_its).filter_map(|session| self.caller(session.id)).collect();
+        Some(DeviceView { device: self.devices.get(&id)?.clone(), flows: Vec::new(), callers })
     }
 
     pub(crate) fn lease(&mut self, operation: &Lease) -> Leases {
@@ -161,6 +198,15 @@ impl Memory {
             Write::DropFlows { identity, except } => {
                 self.flows.retain(|id, flow| flow.identity != Some(identity) || Some(*id) == except);
             }
+            Write::DropChanges { identity, address } => {
+                let would_give = |flow: &Flow| {
+                    flow.purpose == Purpose::ChangeAddress
+                        && flow.state != FlowState::Passed
+                        && flow.identity == Some(identity)
+                        && flow.challenge.as_ref().is_some_and(|challenge| challenge.address == address)
+                };
+                self.flows.retain(|_, flow| !would_give(flow));
+            }
             Write::AddIdentity(identity) => {
                 assert!(self.identities.insert(identity.id, identity).is_none());
             }
@@ -208,6 +254,12 @@ impl Memory {
                     session.ended_at.get_or_insert(at);
                 }
             }
+            Write::ForgetSessions(identity) => {
+                for session in self.sessions.values_mut().filter(|session| session.identity == identity) {
+                    session.memo = None;
+                }
+            }
+            Write::DropTickets(identity) => self.tickets.retain(|_, ticket| ticket.identity != Some(identity)),
             Write::PutDevice(device) => {
                 self.devices.insert(device.id, device);
             }
@@ -216,6 +268,17 @@ impl Memory {
                 ticket.spent_at = Some(at);
                 ticket.session = session;
             }
+            message @ (Write::PutBudget { .. }
+            | Write::OweMessage(_)
+            | Write::CancelMessage { .. }
+            | Write::DelayMessage { .. }
+            | Write::SettleMessage { .. }) => self.write_message(message),
+        }
+    }
+
+    /// What concerns messages.
+    fn write_message(&mut self, write: Write) {
+        match write {
             Write::PutBudget { project, address, budget } => {
                 self.budgets.insert((project, address), budget);
             }
@@ -238,6 +301,7 @@ impl Memory {
                 message.state = state;
                 message.last_error = error.or(message.last_error.take());
             }
+            other => unreachable!("{other:?} concerns no message"),
         }
     }
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use engine::{
-    Budget, Digest, Flow, FlowId, FlowState, IdentityId, MessageId, MessageKind, Naming, Operation as _, OutboxMessage,
-    Owner, Purpose, RENEWAL, REPEAT, Refusal, ResendMode, SendLimit, SendLog, Spent, StartOutcome, StartSeen,
-    Timestamp, Write,
+    Budget, Decision, Digest, Flow, FlowId, FlowState, IdentityId, MessageId, MessageKind, Naming, Operation as _,
+    OutboxMessage, Owner, Purpose, RENEWAL, REPEAT, Refusal, ResendMode, SendLimit, SendLog, Spent, StartOutcome,
+    StartSeen, Timestamp, Write,
 };
 
 use crate::memory::Memory;
@@ -160,7 +160,7 @@ fn st_34_known_and_unknown_addresses_are_sent_as_often() {
 #[test]
 fn a_spent_send_budget_writes_nothing() {
     let limit = SendLimit::default();
-    let sends = SendLog::default().spend(&limit, NOON).unwrap();
+    let sends = SendLog::default().spend(&limit, None, NOON).unwrap();
     let budget = Budget { stranger: Spent { sends, ..Spent::default() }, ..Budget::default() };
     let mut operation = start(NOON.plus(Duration::from_secs(10)), "flow", Purpose::SignInOrUp, &address("ada"));
     operation.asking.send_limit = Some(limit);
@@ -193,18 +193,30 @@ fn a_decoy_never_passes() {
     }
 }
 
+/// What asking again at `now`, by a start and by a resend, comes to in `flow`, asked at noon.
+fn asked_again(flow: &Flow, now: Timestamp, mode: ResendMode, limit: Option<SendLimit>) -> [Decision<StartOutcome>; 2] {
+    let mut again = start(now, "flow", flow.purpose, &challenge(flow).address);
+    let mut resend = resend(now, "flow", mode);
+    again.asking.mode = mode;
+    for asking in [&mut again.asking, &mut resend.asking] {
+        asking.send_limit = limit;
+    }
+    let seen = || StartSeen { flow: Some(flow.clone()), ..StartSeen::default() };
+    [again.decide(seen()), resend.decide(seen())]
+}
+
 #[test]
 fn a_repeat_within_two_seconds_owes_nothing() {
-    let ada = address("ada");
-    for mode in [ResendMode::SameCode, ResendMode::NewCode] {
-        let later = NOON.plus(REPEAT);
+    let flow = asked("flow", Purpose::SignInOrUp, &address("ada"), None);
+    let later = NOON.plus(REPEAT);
+    // Where nothing limits sending (development), the same code is spared all the same.
+    for (mode, limit) in [
+        (ResendMode::SameCode, Some(SendLimit::default())),
+        (ResendMode::NewCode, Some(SendLimit::default())),
+        (ResendMode::SameCode, None),
+    ] {
         for (now, is_repeat) in [(NOON, true), (later.minus(MILLISECOND), true), (later, false)] {
-            let flow = asked("flow", Purpose::SignInOrUp, &ada, None);
-            let mut again = start(now, "flow", Purpose::SignInOrUp, &ada);
-            again.asking.mode = mode;
-            let resend = resend(now, "flow", mode);
-            let seen = || StartSeen { flow: Some(flow.clone()), ..StartSeen::default() };
-            for decision in [again.decide(seen()), resend.decide(seen())] {
+            for decision in asked_again(&flow, now, mode, limit) {
                 assert_eq!(decision.writes.is_empty(), is_repeat, "{mode:?} at {now:?}");
                 if is_repeat {
                     assert_eq!(repeated(decision.outcome), flow);
@@ -212,6 +224,18 @@ fn a_repeat_within_two_seconds_owes_nothing() {
                     assert_eq!(challenge(&started(decision.outcome)).sends, 2);
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn where_nothing_limits_sending_a_new_code_is_sent_at_once() {
+    let flow = asked("flow", Purpose::SignInOrUp, &address("ada"), None);
+    for now in [NOON, NOON.plus(MILLISECOND), NOON.plus(REPEAT).minus(MILLISECOND)] {
+        for decision in asked_again(&flow, now, ResendMode::NewCode, None) {
+            let again = started(decision.outcome);
+            assert_eq!((challenge(&again).epoch, challenge(&again).sends), (2, 2), "at {now:?}");
+            assert_ne!(code(&again), code(&flow));
         }
     }
 }
@@ -304,11 +328,33 @@ fn a_dead_flow_that_anybody_can_name_is_replaced_by_the_next_start() {
 fn a_dead_flow_that_only_its_owner_can_name_is_never_revived_by_a_start() {
     let ada = address("ada");
     for (dead, now, why) in dead(&asked("flow", Purpose::SignInOrUp, &ada, None)) {
+        if why == Refusal::CodeExpired {
+            // Its code is over; it is not.
+            continue;
+        }
         let mut operation = start(now, "flow", Purpose::SignInOrUp, &ada);
         operation.naming = Naming::Secret;
         let decision = operation.decide(StartSeen { flow: Some(dead), ..StartSeen::default() });
         assert!(decision.writes.is_empty(), "{why:?}");
         assert_eq!(start_refusal(decision.outcome), why);
+    }
+}
+
+#[test]
+fn a_flow_that_only_its_owner_can_name_may_be_asked_in_again_after_its_code_alone_is_over() {
+    let (ada, grace) = (address("ada"), address("grace"));
+    let mut flow = asked("flow", Purpose::SignInOrUp, &ada, None);
+    flow.challenge.as_mut().unwrap().attempts = 3;
+    let now = challenge(&flow).expires_at;
+    for to in [&ada, &grace] {
+        let mut operation = start(now, "flow", Purpose::SignInOrUp, to);
+        operation.naming = Naming::Secret;
+        let decision = operation.decide(StartSeen { flow: Some(flow.clone()), ..StartSeen::default() });
+        assert_eq!(owed(&decision.writes).recipient, *to);
+        let again = started(decision.outcome);
+        assert_eq!((again.id, again.seed, again.issued_at), (flow.id, flow.seed, flow.issued_at), "the same flow");
+        assert_eq!((challenge(&again).epoch, challenge(&again).attempts), (2, 3), "guesses stay spent");
+        assert_ne!(code(&again), code(&flow));
     }
 }
 

@@ -76,6 +76,8 @@ pub(crate) fn asking(now: Timestamp, mode: ResendMode) -> Asking {
         now,
         code_life: CODE_LIFE,
         send_limit: None,
+        network: None,
+        capped: None,
         mode,
         flow_end: FlowEnd::WithCode,
         strangers: Strangers::Silent,

@@ -33,6 +33,9 @@ pub(crate) struct Dev {
     /// The limits of `countersign serve`: messages are counted, nobody signs up, and known and unknown addresses get the same answers.
     #[arg(long)]
     production_policy: bool,
+    /// A network whose X-Forwarded-For is believed, as in 127.0.0.1: for a proxy in front, or to try out many clients. May be given several times.
+    #[arg(long = "trusted-proxy", value_name = "NETWORK")]
+    trusted_proxies: Vec<String>,
 }
 
 impl Dev {
@@ -44,6 +47,7 @@ impl Dev {
             smtp: self.smtp,
             origin: self.origin,
             production_policy: self.production_policy,
+            trusted_proxies: self.trusted_proxies,
         })
         .map_err(|error: ConfigError| CommandError::Config(error))?;
         telemetry::log(config.log);

@@ -25,13 +25,22 @@ pub(crate) struct DevelopmentSettings {
     pub(crate) smtp: Option<String>,
     pub(crate) origin: Option<String>,
     pub(crate) production_policy: bool,
+    pub(crate) trusted_proxies: Vec<String>,
 }
 
 impl DevelopmentSettings {
     /// What `countersign dev` is without flags, with its data in `data`.
     pub(crate) fn of(data: PathBuf) -> Self {
         let listen = SocketAddr::from(([127, 0, 0, 1], 8080));
-        Self { listen, admin_listen: None, data, smtp: None, origin: None, production_policy: false }
+        Self {
+            listen,
+            admin_listen: None,
+            data,
+            smtp: None,
+            origin: None,
+            production_policy: false,
+            trusted_proxies: Vec::new(),
+        }
     }
 }
 
@@ -47,7 +56,8 @@ pub(crate) fn is_development_host(host: &str) -> bool {
 impl Config {
     /// The configuration of `countersign dev`.
     pub(crate) fn development(settings: DevelopmentSettings) -> Result<Self, ConfigError> {
-        let DevelopmentSettings { listen, admin_listen, data, smtp, origin, production_policy } = settings;
+        let DevelopmentSettings { listen, admin_listen, data, smtp, origin, production_policy, trusted_proxies } =
+            settings;
         let listeners = [("--listen", Some(listen)), ("--admin-listen", admin_listen)];
         for (flag, address) in listeners {
             if address.is_some_and(|address| !address.ip().is_loopback()) {
@@ -78,7 +88,8 @@ impl Config {
             origin,
             listen,
             admin_listen,
-            trusted_proxies: TrustedProxies::none(),
+            trusted_proxies: TrustedProxies::parse(&trusted_proxies)
+                .map_err(|error| ConfigError::new(format!("--trusted-proxy: {error}")))?,
             database: data.join("countersign.db"),
             master_key: MasterKey::new(MASTER_KEY),
             projects: Projects::new(project, []),

@@ -104,6 +104,7 @@ CREATE TABLE tickets (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX tickets_by_end ON tickets (expires_at);
+CREATE INDEX tickets_by_identity ON tickets (identity_id) WHERE identity_id IS NOT NULL;
 
 -- Messages owed to the world. No code: it is derived from the flow's row, with a key that is not in here.
 CREATE TABLE outbox (

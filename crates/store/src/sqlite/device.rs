@@ -56,11 +56,13 @@ pub(super) fn put(connection: &Connection, device: &Device) -> Result<(), StoreE
     Ok(())
 }
 
-/// Removes devices unchanged since `before` that have no session any more: at most `limit`.
-pub(super) fn sweep(connection: &Connection, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let sql = "DELETE FROM devices WHERE id IN (SELECT id FROM (SELECT id, updated_at FROM devices ORDER BY id LIMIT 4 * ?2) \
-               WHERE updated_at < ?1 AND NOT EXISTS (SELECT 1 FROM sessions WHERE device_id = devices.id) LIMIT ?2)";
+/// Removes those of `devices` that have no session any more, and gives their number.
+pub(super) fn drop_unused(connection: &Connection, devices: &[DeviceId]) -> Result<usize, StoreError> {
+    let sql = "DELETE FROM devices WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM sessions WHERE device_id = ?1)";
     let mut statement = connection.prepare_cached(sql).map_err(driver)?;
-    statement.execute(params![before.millis(), limit]).map_err(driver)
+    let mut dropped = 0;
+    for device in devices {
+        dropped += statement.execute(params![device.get()]).map_err(driver)?;
+    }
+    Ok(dropped)
 }

@@ -1,8 +1,8 @@
 //! Flows: loaders and appliers.
 
 use engine::{
-    AddressId, Challenge, CodeFormat, DeviceId, Digest, Flow, FlowId, FlowState, Handle, IdentityId, KeyId, MessageId,
-    Purpose, StoreError, Timestamp,
+    Address, AddressId, Challenge, CodeFormat, DeviceId, Digest, FLOWS_SHOWN, Flow, FlowId, FlowState, Handle,
+    IdentityId, KeyId, MessageId, Purpose, StoreError, Timestamp,
 };
 use rusqlite::{Connection, Row, params};
 
@@ -108,15 +108,16 @@ pub(super) fn put(connection: &Connection, flow: &Flow) -> Result<(), StoreError
     Ok(())
 }
 
-/// The flows that were begun at a device, the oldest first.
+/// The newest flows that were begun at a device, the oldest of them first.
 pub(super) fn of_device(connection: &Connection, device: DeviceId) -> Result<Vec<Flow>, StoreError> {
-    let sql = concat!("SELECT ", columns!(), " FROM flows WHERE device_id = ?1 ORDER BY id");
+    let sql = concat!("SELECT ", columns!(), " FROM flows WHERE device_id = ?1 ORDER BY id DESC LIMIT ?2");
     let mut statement = connection.prepare_cached(sql).map_err(driver)?;
-    let mut rows = statement.query(params![device.get()]).map_err(driver)?;
+    let mut rows = statement.query(params![device.get(), FLOWS_SHOWN]).map_err(driver)?;
     let mut flows = Vec::new();
     while let Some(row) = rows.next().map_err(driver)? {
         flows.push(read(row, 0)?);
     }
+    flows.reverse();
     Ok(flows)
 }
 
@@ -151,6 +152,18 @@ pub(super) fn drop_all(
     let sql = "DELETE FROM flows WHERE identity_id = ?1 AND id IS NOT ?2";
     let mut statement = connection.prepare_cached(sql).map_err(driver)?;
     statement.execute(params![identity.get(), except.map(FlowId::get)]).map_err(driver)?;
+    Ok(())
+}
+
+/// The pending changes by which an identity would have an address are gone.
+pub(super) fn drop_changes(connection: &Connection, identity: IdentityId, address: &Address) -> Result<(), StoreError> {
+    let sql =
+        "DELETE FROM flows WHERE identity_id = ?1 AND purpose = ?2 AND state <> ?3 AND address = ?4 AND channel = ?5";
+    let mut statement = connection.prepare_cached(sql).map_err(driver)?;
+    let (purpose, passed) = (Purpose::ChangeAddress.name(), FlowState::Passed.name());
+    statement
+        .execute(params![identity.get(), purpose, passed, address.as_str(), address.channel().name()])
+        .map_err(driver)?;
     Ok(())
 }
 

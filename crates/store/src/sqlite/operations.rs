@@ -140,7 +140,10 @@ impl Load for EraseIdentity {
 
 impl Load for ChangeDevice {
     fn load(&self, connection: &Connection) -> Result<Option<DeviceView>, StoreError> {
-        device::view(connection, self.id, self.now)
+        // Without its flows, of which anybody may begin as many as he likes: the writer waits for nobody.
+        let Some(device) = device::device(connection, self.id)? else { return Ok(None) };
+        let callers = session::of_device(connection, self.id, self.now)?;
+        Ok(Some(DeviceView { device, flows: Vec::new(), callers }))
     }
 }
 
@@ -188,6 +191,7 @@ fn apply(connection: &Connection, write: &Write) -> Result<(), StoreError> {
         Write::CountMiss { flow, attempts } => flow::count_miss(connection, *flow, *attempts),
         Write::PassFlow { flow, identity } => flow::pass(connection, *flow, *identity),
         Write::DropFlows { identity, except } => flow::drop_all(connection, *identity, *except),
+        Write::DropChanges { identity, address } => flow::drop_changes(connection, *identity, address),
         Write::AddIdentity(identity) => identity::add(connection, identity),
         Write::BumpIdentity { id, revision, at } => identity::bump(connection, *id, *revision, *at),
         Write::PutTraits { id, traits } => identity::put_traits(connection, *id, traits),
@@ -206,8 +210,10 @@ fn apply(connection: &Connection, write: &Write) -> Result<(), StoreError> {
         Write::RotateSession(session) => session::rotate(connection, session),
         Write::EndSession { id, at } => session::end(connection, *id, *at),
         Write::EndSessions { identity, at } => session::end_all(connection, *identity, *at),
+        Write::ForgetSessions(identity) => session::forget(connection, *identity),
         Write::PutDevice(device) => device::put(connection, device),
         Write::SpendTicket { digest, at, session } => ticket::spend(connection, digest, *at, *session),
+        Write::DropTickets(identity) => ticket::drop_all(connection, *identity),
         Write::PutBudget { project, address, budget } => budget::put(connection, project, address, budget),
         Write::OweMessage(message) => outbox::owe(connection, message),
         Write::CancelMessage { id, at } => outbox::cancel(connection, *id, *at),
@@ -309,12 +315,13 @@ impl Store for SqliteStore {
 
     fn sweep(&self, now: Timestamp, before: Timestamp, sessions_before: Timestamp) -> Reply<'_, Swept> {
         self.write("sweep", move |connection| {
+            let (sessions, devices) = session::sweep(connection, sessions_before, SWEEP)?;
             Ok(Swept {
                 flows: flow::sweep(connection, before, SWEEP)?,
                 messages: outbox::sweep(connection, before, SWEEP)?,
-                sessions: session::sweep(connection, sessions_before, SWEEP)?,
+                sessions,
                 budgets: budget::sweep(connection, now, SWEEP)?,
-                others: device::sweep(connection, before, SWEEP)? + ticket::sweep(connection, before, SWEEP)?,
+                others: devices + ticket::sweep(connection, before, SWEEP)?,
             })
         })
     }

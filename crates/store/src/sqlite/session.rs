@@ -3,8 +3,8 @@
 use engine::{Caller, DeviceId, IdentityId, Prover, Session, SessionId, StoreError, Timestamp};
 use rusqlite::{Connection, Row, params};
 
-use super::identity;
 use super::row::Cells;
+use super::{device, identity};
 use crate::error::driver;
 
 /// The columns of a session, in the order that [`read`] expects.
@@ -150,12 +150,27 @@ pub(super) fn end_all(connection: &Connection, identity: IdentityId, at: Timesta
     Ok(())
 }
 
-/// Removes sessions that ended before `before`: at most `limit`.
-pub(super) fn sweep(connection: &Connection, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+/// Nothing is noted about the sessions of an identity any more.
+pub(super) fn forget(connection: &Connection, identity: IdentityId) -> Result<(), StoreError> {
+    let mut statement =
+        connection.prepare_cached("UPDATE sessions SET memo = NULL WHERE identity_id = ?1").map_err(driver)?;
+    statement.execute(params![identity.get()]).map_err(driver)?;
+    Ok(())
+}
+
+/// Removes sessions that ended before `before`, at most `limit`, and the devices whose last ones they were.
+pub(super) fn sweep(connection: &Connection, before: Timestamp, limit: usize) -> Result<(usize, usize), StoreError> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     // The oldest first, as with flows: see there.
     let sql = "DELETE FROM sessions WHERE id IN (SELECT id FROM (SELECT id, expires_at, ended_at FROM sessions ORDER BY id \
-               LIMIT 4 * ?2) WHERE min(expires_at, coalesce(ended_at, expires_at)) < ?1 LIMIT ?2)";
+               LIMIT 4 * ?2) WHERE min(expires_at, coalesce(ended_at, expires_at)) < ?1 LIMIT ?2) RETURNING device_id";
     let mut statement = connection.prepare_cached(sql).map_err(driver)?;
-    statement.execute(params![before.millis(), limit]).map_err(driver)
+    let mut rows = statement.query(params![before.millis(), limit]).map_err(driver)?;
+    let (mut swept, mut devices) = (0, Vec::new());
+    while let Some(row) = rows.next().map_err(driver)? {
+        swept += 1;
+        devices.extend(row.get::<_, Option<i64>>(0).map_err(driver)?.map(DeviceId::new));
+    }
+    drop(rows);
+    Ok((swept, device::drop_unused(connection, &devices)?))
 }

@@ -65,6 +65,13 @@ pub(super) fn spend(
     Ok(())
 }
 
+/// The tickets that concern an identity are gone.
+pub(super) fn drop_all(connection: &Connection, identity: IdentityId) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached("DELETE FROM tickets WHERE identity_id = ?1").map_err(driver)?;
+    statement.execute(params![identity.get()]).map_err(driver)?;
+    Ok(())
+}
+
 /// Removes tickets that ended before `before`: at most `limit`.
 pub(super) fn sweep(connection: &Connection, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);

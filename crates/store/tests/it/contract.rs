@@ -268,7 +268,7 @@ async fn st_27_an_address_removed_or_an_identity_erased_between_send_and_verify_
         ("identity erased", "DELETE FROM addresses; DELETE FROM identities"),
         (
             "address given to another",
-            "INSERT INTO identities (id, project, state, traits, revision, created_at, updated_at) VALUES (1, 'P1', 'active', '', 1, 0, 0); \
+            "INSERT INTO identities (id, project, state, traits, metadata, revision, created_at, updated_at) VALUES (1, 'P1', 'active', '{}', '{}', 1, 0, 0); \
              UPDATE addresses SET identity_id = 1",
         ),
     ] {

@@ -11,6 +11,7 @@ pub(super) fn development_settings() -> DevelopmentSettings {
         smtp: None,
         origin: None,
         production_policy: false,
+        trusted_proxies: Vec::new(),
     }
 }
 
