@@ -9,6 +9,8 @@ mod contract;
 #[cfg(test)]
 mod kept;
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod machine;
 #[cfg(test)]
 mod owed;
