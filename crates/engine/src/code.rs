@@ -32,6 +32,25 @@ impl Alphabet {
     }
 }
 
+/// Whether codes may be guessed by chance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// They may: only a few guesses are compared.
+    Short,
+    /// They may not.
+    Long,
+}
+
+impl Form {
+    /// Its name, as metrics have it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Short => "short",
+            Self::Long => "long",
+        }
+    }
+}
+
 /// How a code looks: an alphabet and a length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CodeFormat {
@@ -58,6 +77,21 @@ impl CodeFormat {
     /// Whether there are so many that guessing at them, as often as anybody may, is no way in.
     pub const fn is_long(self) -> bool {
         self.codes() >= 1_000_000_000_000
+    }
+
+    /// Whether it is short or long.
+    pub const fn form(self) -> Form {
+        if self.is_long() { Form::Long } else { Form::Short }
+    }
+
+    /// What it looks like, in words.
+    pub fn words(self) -> String {
+        let symbols = match self.alphabet {
+            Alphabet::Digits => "digits",
+            Alphabet::UpperAlphanumeric => "letters and digits",
+            Alphabet::Consonants => "letters",
+        };
+        format!("{} {symbols}", self.length)
     }
 
     /// How many codes there are, each as likely as every other.

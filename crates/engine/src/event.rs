@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use crate::address::Channel;
+use crate::code::Form;
 use crate::flow::Purpose;
 use crate::project::ProjectId;
 
@@ -29,6 +30,13 @@ pub enum Event {
         dialect: &'static str,
         /// What came of it.
         outcome: VerificationOutcome,
+    },
+    /// A code was compared with what was submitted, and was another.
+    Missed {
+        /// The surface.
+        dialect: &'static str,
+        /// What might have been guessed.
+        form: Form,
     },
     /// A project sees too many wrong guesses: strangers are sent long codes until there are fewer.
     BreakerOpened {

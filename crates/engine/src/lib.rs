@@ -45,7 +45,7 @@ pub use budget::{
 pub use cap::Network;
 pub use challenge::{Change, Disclosure, Keeping, Naming, Resend, Start, StartOutcome, StartSeen};
 pub use change::{ChangeIdentity, ChangeSeen, EraseIdentity, IdentityChange, WantedAddress};
-pub use code::{Alphabet, CodeFormat};
+pub use code::{Alphabet, CodeFormat, Form};
 pub use device::{ChangeDevice, Device, DeviceChange, DeviceView, FLOWS_SHOWN};
 pub use engine::{
     Attempt, Client, Context, Engine, NewChallenge, NewFlow, NewIdentity, NewTicket, OpenError, Parts, Started, Taking,

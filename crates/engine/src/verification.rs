@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::address::Address;
 use crate::asking::standing;
 use crate::budget::{Budget, DeviceProof, Prover, Spent, Standing};
-use crate::code;
+use crate::code::{self, Form};
 use crate::device::Device;
 use crate::env::Timestamp;
 use crate::error::Refusal;
@@ -78,6 +78,8 @@ pub enum VerifyOutcome {
         refusal: Refusal,
         /// The flow as it is now, if there is one.
         flow: Option<Box<Flow>>,
+        /// The forms of the codes it was compared with, in vain.
+        missed: Vec<Form>,
     },
     /// Too much was guessed about the address: nothing was compared and nothing counted. To whoever asks it is a wrong code.
     NotCompared {
@@ -111,6 +113,7 @@ impl Operation for Verify {
         let VerifySeen { flows, mut budgets, prover } = seen;
         let prover = self.proof.and_then(DeviceProof::prover).or(prover);
         let mut writes = Vec::new();
+        let mut missed = Vec::new();
         let mut answer: Option<(Answer, Flow)> = None;
         for mut candidate in flows {
             let given = if let Err(refusal) = standing(&candidate.flow, self.now) {
@@ -120,7 +123,10 @@ impl Operation for Verify {
                 let spent = budgets.of(candidate.flow.challenge.as_ref()).map(|budget| budget.spent_mut(standing));
                 match spent.filter(|spent| self.may_compare(&candidate.flow, spent)) {
                     Some(_) if self.is_right(&candidate.flow) => return self.pass(candidate),
-                    Some(spent) => miss(&mut candidate.flow, spent, self.now, &mut writes),
+                    Some(spent) => {
+                        missed.extend(candidate.flow.challenge.as_ref().map(|challenge| challenge.format.form()));
+                        miss(&mut candidate.flow, spent, self.now, &mut writes)
+                    }
                     // Where no budget was loaded there is none left.
                     None => Answer::NotCompared,
                 }
@@ -133,9 +139,9 @@ impl Operation for Verify {
         }
         writes.extend(budgets.into_writes());
         let outcome = match answer {
-            None => VerifyOutcome::Refused { refusal: Refusal::FlowNotFound, flow: None },
+            None => VerifyOutcome::Refused { refusal: Refusal::FlowNotFound, flow: None, missed },
             Some((Answer::Over(refusal) | Answer::Missed(refusal), flow)) => {
-                VerifyOutcome::Refused { refusal, flow: Some(Box::new(flow)) }
+                VerifyOutcome::Refused { refusal, flow: Some(Box::new(flow)), missed }
             }
             Some((Answer::NotCompared, flow)) => VerifyOutcome::NotCompared { flow: Box::new(flow) },
         };
@@ -234,7 +240,7 @@ impl Verify {
         flow.state = FlowState::Passed;
         let Some(challenge) = flow.challenge.as_mut() else {
             return Decision {
-                outcome: VerifyOutcome::Refused { refusal: Refusal::FlowNotFound, flow: None },
+                outcome: VerifyOutcome::Refused { refusal: Refusal::FlowNotFound, flow: None, missed: Vec::new() },
                 writes: Vec::new(),
             };
         };
@@ -246,7 +252,8 @@ impl Verify {
             Ok(None) => self.create(&flow, address, &mut writes),
             Err(refusal) => {
                 let writes = vec![Write::PassFlow { flow: flow.id, identity: flow.identity }];
-                return Decision { outcome: VerifyOutcome::Refused { refusal, flow: Some(Box::new(flow)) }, writes };
+                let flow = Some(Box::new(flow));
+                return Decision { outcome: VerifyOutcome::Refused { refusal, flow, missed: Vec::new() }, writes };
             }
         };
         let Proof { identity, address, addresses, is_first } = proof;

@@ -85,6 +85,9 @@ impl Observer for Telemetry {
                 let labels = [("dialect", *dialect), ("outcome", outcome.name())];
                 counter!("countersign_verifications_total", &labels).increment(1);
             }
+            Event::Missed { dialect, form } => {
+                counter!("countersign_wrong_guesses_total", "dialect" => *dialect, "form" => form.name()).increment(1);
+            }
             Event::BreakerOpened { project } => {
                 tracing::warn!(%project, "too many wrong codes in this project: strangers are sent long codes until there are fewer");
                 counter!("countersign_breakers_opened_total").increment(1);

@@ -68,7 +68,7 @@ impl Store for Scripted {
     }
 
     fn verify(&self, _operation: Verify) -> Reply<'_, VerifyOutcome> {
-        self.answer(|refusal| VerifyOutcome::Refused { refusal, flow: None })
+        self.answer(|refusal| VerifyOutcome::Refused { refusal, flow: None, missed: Vec::new() })
     }
 
     fn refresh(&self, _operation: Refresh) -> Reply<'_, RefreshOutcome> {

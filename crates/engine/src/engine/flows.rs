@@ -161,11 +161,12 @@ impl Engine {
                 let left = flow.challenge.as_ref().map_or(0, Challenge::left);
                 Err(Error::Refused { refusal: Refusal::CodeMismatch { left }, flow: Some(flow) })
             }
-            VerifyOutcome::Refused { refusal, flow } => {
-                if matches!(refusal, Refusal::CodeMismatch { .. })
-                    && self.breakers.miss(&context.project.id, context.now)
-                {
-                    self.observe(&Event::BreakerOpened { project: context.project.id.clone() });
+            VerifyOutcome::Refused { refusal, flow, missed } => {
+                for form in missed {
+                    self.observe(&Event::Missed { dialect: context.dialect, form });
+                    if self.breakers.miss(&context.project.id, context.now) {
+                        self.observe(&Event::BreakerOpened { project: context.project.id.clone() });
+                    }
                 }
                 self.observe(&Event::Verified { dialect: context.dialect, outcome: verification_outcome(refusal) });
                 Err(Error::Refused { refusal, flow })
