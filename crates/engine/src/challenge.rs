@@ -272,7 +272,6 @@ impl Operation for Resend {
     fn decide(&self, seen: StartSeen) -> Decision<StartOutcome> {
         match seen.flow {
             None => StartOutcome::refused(Refusal::FlowNotFound),
-            Some(flow) if flow.challenge.is_none() => StartOutcome::refused(Refusal::FlowNotFound),
             Some(flow) => match askable(&flow, self.asking.now) {
                 Ok(()) => {
                     let budget = self.asking.purse(seen.budget, seen.prover, seen.owner.as_ref());

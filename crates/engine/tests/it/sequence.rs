@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use engine::{
-    AddressId, CodeFormat, FlowId, FlowState, Handle, Identity, IdentityId, IdentityState, MessageKind, MessageState,
-    Naming, Purpose, Refusal, Register, ResendMode, SendLimit, StartOutcome, Timestamp, UNLIMITED, VerifiableAddress,
-    VerifyOutcome,
+    AddressId, Annotate, CodeFormat, EraseIdentity, Flow, FlowId, FlowState, Handle, Identity, IdentityId,
+    IdentityState, MessageKind, MessageState, Naming, OpenFlow, Purpose, Refusal, Register, ResendMode, SendLimit,
+    StartOutcome, Timestamp, UNLIMITED, VerifiableAddress, VerifyOutcome,
 };
 use proptest::prelude::*;
 
@@ -35,7 +35,18 @@ enum Step {
     Guess {
         key: usize,
     },
+    /// Opens a flow, unless one is called so already: only its owner could name it.
+    Open {
+        key: usize,
+        purpose: Purpose,
+    },
+    Annotate {
+        key: usize,
+    },
     Register {
+        who: usize,
+    },
+    Erase {
         who: usize,
     },
     Wait {
@@ -61,17 +72,20 @@ const FORMAT: CodeFormat = CodeFormat { length: 9, ..CodeFormat::SIX_DIGITS };
 fn step() -> impl Strategy<Value = Step> {
     let key = 0..KEYS.len();
     let who = 0..PEOPLE.len();
-    let purpose = prop::sample::select(vec![Purpose::SignIn, Purpose::SignUp, Purpose::SignInOrUp]);
+    let purpose = prop::sample::select(PURPOSES.to_vec());
     let naming = prop::sample::select(vec![Naming::Public, Naming::Secret]);
     let mode = || prop::sample::select(vec![ResendMode::SameCode, ResendMode::NewCode]);
     let wait = prop_oneof![0_u64..5_000, 60_000_u64..700_000, Just(3_600_000_u64)];
     prop_oneof![
-        4 => (key.clone(), who.clone(), purpose, naming, mode())
+        4 => (key.clone(), who.clone(), purpose.clone(), naming, mode())
             .prop_map(|(key, who, purpose, naming, mode)| Step::Start { key, who, purpose, naming, mode }),
         3 => (key.clone(), mode()).prop_map(|(key, mode)| Step::Resend { key, mode }),
         4 => (key.clone(), 0_usize..4).prop_map(|(key, back)| Step::Try { key, back }),
-        4 => key.prop_map(|key| Step::Guess { key }),
-        1 => who.prop_map(|who| Step::Register { who }),
+        4 => key.clone().prop_map(|key| Step::Guess { key }),
+        1 => (key.clone(), purpose).prop_map(|(key, purpose)| Step::Open { key, purpose }),
+        1 => key.prop_map(|key| Step::Annotate { key }),
+        2 => who.clone().prop_map(|who| Step::Register { who }),
+        1 => who.prop_map(|who| Step::Erase { who }),
         4 => wait.prop_map(|milliseconds| Step::Wait { milliseconds }),
     ]
 }
@@ -90,6 +104,7 @@ struct Run {
     attempts: BTreeMap<FlowId, u8>,
     /// When short codes of an address were missed.
     missed: BTreeMap<String, Vec<Timestamp>>,
+    erased: BTreeSet<IdentityId>,
     /// When messages were owed to each, decoys too.
     owed: BTreeMap<usize, Vec<Timestamp>>,
 }
@@ -126,10 +141,37 @@ impl Run {
                 self.verify(KEYS[key], &code.unwrap_or_else(|| "0".to_owned()));
             }
             Step::Guess { key } => self.verify(KEYS[key], "1"),
+            Step::Open { key, purpose } => self.open(KEYS[key], purpose),
+            Step::Annotate { key } => {
+                let operation = Annotate { handle: handle(KEYS[key]), memo: self.now.millis().to_string() };
+                let before = self.memory.flow(&operation.handle).cloned();
+                let answer = self.memory.annotate(&operation);
+                assert_eq!(answer.is_ok(), before.is_some());
+                let noted = before.map(|before| Flow { memo: Some(operation.memo.clone()), ..before });
+                assert_eq!(self.memory.flow(&operation.handle).cloned(), noted, "a note changes nothing else");
+            }
             Step::Register { who } => self.register(who),
+            Step::Erase { who } => self.erase(who),
             Step::Wait { milliseconds } => self.now = self.now.plus(Duration::from_millis(milliseconds)),
         }
         self.assert_sound();
+    }
+
+    fn open(&mut self, key: &str, purpose: Purpose) {
+        if self.memory.flow(&handle(key)).is_some() {
+            return;
+        }
+        let mut sample = asked(key, purpose, &address(PEOPLE[0]), None);
+        (sample.state, sample.challenge, sample.identity) = (FlowState::Open, None, None);
+        (sample.issued_at, sample.expires_at) = (self.now, self.now.plus(FLOW_LIFE));
+        self.memory.open_flow(&OpenFlow { flow: sample });
+    }
+
+    fn erase(&mut self, who: usize) {
+        let Some(owner) = self.memory.owner(&project(), &address(PEOPLE[who])) else { return };
+        let operation = EraseIdentity { now: self.now, project: project(), id: owner.identity.id };
+        self.memory.erase_identity(&operation).unwrap();
+        self.erased.insert(owner.identity.id);
     }
 
     fn register(&mut self, who: usize) {
@@ -188,7 +230,12 @@ impl Run {
             assert_eq!(refusal(&self.memory.verify(&verify(self.now, key, typed))), Refusal::FlowNotFound);
             return;
         };
-        let asked = challenge(&before).clone();
+        let Some(asked) = before.challenge.clone() else {
+            let expected = if before.is_live(self.now) { Refusal::FlowNotFound } else { Refusal::FlowExpired };
+            let answer = refusal(&self.memory.verify(&verify(self.now, key, typed)));
+            assert_eq!(answer, expected, "nothing was asked yet");
+            return;
+        };
         let most = if asked.max_attempts == UNLIMITED { u32::from(UNLIMITED) } else { 5 };
         let day = Duration::from_hours(24);
         let missed = self.missed.entry(asked.address.as_str().to_owned()).or_default();
@@ -210,6 +257,7 @@ impl Run {
                 assert!(self.passed_flows.insert(before.id), "a passed flow never passes again");
                 assert!(self.passed_codes.insert(typed.to_owned()), "a passed code never passes again");
                 assert_eq!(verified.address.address, challenge(&before).address);
+                assert!(!self.erased.contains(&verified.identity.id), "nobody erased signs in");
             }
             VerifyOutcome::Refused { refusal, .. } => match refusal {
                 Refusal::CodeMismatch { left } => {
@@ -237,7 +285,12 @@ impl Run {
 
     fn assert_sound(&mut self) {
         for flow in self.memory.flows.values() {
-            let challenge = challenge(flow);
+            let concerned = flow.identity.as_ref();
+            assert!(concerned.is_none_or(|id| !self.erased.contains(id)), "no flow concerns somebody erased");
+            let Some(challenge) = &flow.challenge else {
+                assert_eq!(flow.state, FlowState::Open);
+                continue;
+            };
             let before = self.attempts.insert(flow.id, challenge.attempts).unwrap_or(0);
             assert!(challenge.attempts >= before, "attempts never decrease");
             assert!(challenge.attempts <= 5 || challenge.format.is_long());
@@ -247,6 +300,9 @@ impl Run {
             }
             let is_owed = |it: &&engine::OutboxMessage| it.flow == flow.id && it.state == MessageState::Owed;
             assert!(self.memory.outbox.values().filter(is_owed).count() <= 1, "a flow owes one message at most");
+        }
+        for session in self.memory.sessions.values().filter(|session| self.erased.contains(&session.identity)) {
+            assert!(session.ended_at.is_some(), "nobody erased stays signed in");
         }
         let owners: BTreeSet<_> = self.memory.addresses.values().map(|(_, it)| it.address.clone()).collect();
         assert_eq!(owners.len(), self.memory.addresses.len(), "an address has one owner");

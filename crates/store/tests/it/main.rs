@@ -7,11 +7,19 @@ extern crate countersign_store as store;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
+mod devices;
+#[cfg(test)]
+mod identities;
+#[cfg(test)]
 mod kept;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod links;
+#[cfg(test)]
 mod machine;
+#[cfg(test)]
+mod opened;
 #[cfg(test)]
 mod owed;
 #[cfg(test)]
@@ -20,3 +28,5 @@ mod races;
 mod secrets;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod tickets;
