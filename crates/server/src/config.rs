@@ -262,18 +262,56 @@ fn project(raw: &RawProject) -> Result<Project, ConfigError> {
             raw.id
         )));
     }
-    let minutes = raw.code_life_minutes;
-    if !(2..=60).contains(&minutes) {
-        return Err(ConfigError::new("projects: code_life_minutes must be from 2 to 60"));
-    }
+    let minutes = within("code_life_minutes", raw.code_life_minutes, 2..=60, 10)?;
     let policy = Policy {
         code_life: Duration::from_mins(minutes),
-        send_limit: Some(SendLimit::default()),
+        send_limit: Some(send_limit(raw)?),
         sign_up: raw.sign_up,
         ..Policy::default()
     };
     let name = raw.name.clone().unwrap_or_else(|| raw.id.clone());
     Ok(Project { id: ProjectId::new(&raw.id), name, policy })
+}
+
+/// What may be sent in a project.
+fn send_limit(raw: &RawProject) -> Result<SendLimit, ConfigError> {
+    let limit = SendLimit::default();
+    // What was sent to an address in a day is listed in its row, so that it has an end.
+    let of_address =
+        |key, said: Option<u32>, default| within(key, said.and_then(|said| said.try_into().ok()), 1..=200, default);
+    let of_many = |key, said, default| within(key, said, 1..=1_000_000, default);
+    let apart = within("messages_apart_seconds", raw.messages_apart_seconds, 0..=3_600, limit.apart.as_secs())?;
+    Ok(SendLimit {
+        apart: Duration::from_secs(apart),
+        per_hour: of_address("messages_per_hour", raw.messages_per_hour, limit.per_hour)?,
+        per_day: of_address("messages_per_day", raw.messages_per_day, limit.per_day)?,
+        per_hour_and_network: of_address(
+            "messages_per_hour_and_network",
+            raw.messages_per_hour_and_network,
+            limit.per_hour_and_network,
+        )?,
+        per_day_and_network: of_address(
+            "messages_per_day_and_network",
+            raw.messages_per_day_and_network,
+            limit.per_day_and_network,
+        )?,
+        network: of_many("network_messages_per_hour", raw.network_messages_per_hour, limit.network)?,
+        project: of_many("project_messages_per_hour", raw.project_messages_per_hour, limit.project)?,
+    })
+}
+
+/// What was `said` for `key` of a project, or `default`.
+fn within<T: PartialOrd + fmt::Display>(
+    key: &str,
+    said: Option<T>,
+    range: std::ops::RangeInclusive<T>,
+    default: T,
+) -> Result<T, ConfigError> {
+    let value = said.unwrap_or(default);
+    if range.contains(&value) {
+        return Ok(value);
+    }
+    Err(ConfigError::new(format!("projects: {key} must be from {} to {}", range.start(), range.end())))
 }
 
 #[cfg(test)]

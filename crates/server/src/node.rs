@@ -24,7 +24,7 @@ use web::{App, Failure, Surface};
 
 use crate::app::{self, Application, Settings};
 use crate::config::{Config, ConfigError, Origin};
-use crate::control::{self, AddIdentity, IdentityAdded};
+use crate::control::{self, AddressRequest, Obeyed, Order};
 use crate::inbox::Inbox;
 use crate::serve::{Limits, serve};
 use crate::telemetry::{self, Telemetry};
@@ -247,12 +247,12 @@ pub(crate) fn interrupted() -> impl Future<Output = ()> {
     }
 }
 
-/// Adds an identity to the database of a server that does not run.
-pub(crate) async fn add_identity(config: Config, request: &AddIdentity) -> Result<IdentityAdded, NodeError> {
+/// Does what is asked in the database of a server that does not run.
+pub(crate) async fn obey(config: Config, order: Order, request: &AddressRequest) -> Result<Obeyed, NodeError> {
     let (store, engine) = open(&config, Arc::new(engine::Deaf)).await?;
-    let added = control::add_identity(&engine, request).await.map_err(NodeError);
+    let obeyed = control::obey(&engine, order, request).await.map_err(NodeError);
     store.close().await;
-    added
+    obeyed
 }
 
 async fn bind(address: std::net::SocketAddr) -> Result<TcpListener, NodeError> {

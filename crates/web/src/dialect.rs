@@ -35,6 +35,11 @@ pub trait Dialect: Send + Sync {
         Ok(None)
     }
 
+    /// How the codes look that it sends while short ones may be guessed. Six digits unless it says otherwise.
+    fn code_formats(&self) -> &'static [engine::CodeFormat] {
+        &[engine::CodeFormat::SIX_DIGITS]
+    }
+
     /// Makes the surface from `section`, what stands under `[dialects.<name>]` (empty where nothing does).
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use crate::telemetry;
 
 /// Run everything on this machine for development: no file needed, mail shown in an inbox.
 ///
-/// Send limits are lifted, the five guesses per flow are not. Anybody may sign up. Never reachable from another machine.
+/// Send limits are lifted; what may be guessed is not, but `DELETE /dev/budgets?to=ADDRESS` forgives it. Anybody may sign up. Never reachable from another machine.
 #[derive(Debug, Args)]
 pub(crate) struct Dev {
     /// Where to listen; only on loopback.
@@ -32,6 +32,12 @@ pub(crate) struct Dev {
     /// The public origin, where it is not the listener's own: loopback, or under .test, .localhost, .example or .internal.
     #[arg(long, value_name = "URL")]
     origin: Option<String>,
+    /// The limits of `countersign serve`: messages are counted, nobody signs up, and known and unknown addresses get the same answers.
+    #[arg(long)]
+    production_policy: bool,
+    /// A network whose X-Forwarded-For is believed, as in 127.0.0.1: for a proxy in front, or to try out many clients. May be given several times.
+    #[arg(long = "trusted-proxy", value_name = "NETWORK")]
+    trusted_proxies: Vec<String>,
     /// What the flags of surfaces say, which are not known here: see [`Dev::with_files`].
     #[arg(skip)]
     files: Vec<NamedFile>,
@@ -71,6 +77,8 @@ impl Dev {
             data: self.data,
             smtp: self.smtp,
             origin: self.origin,
+            production_policy: self.production_policy,
+            trusted_proxies: self.trusted_proxies,
             root: self.files.first().map(|file| file.surface.to_owned()),
             dialects: self.files.into_iter().map(NamedFile::section).collect(),
         })

@@ -1,5 +1,6 @@
 //! The command line: parse, dispatch, one sentence on failure.
 
+mod budget;
 mod dev;
 mod identity;
 mod key;
@@ -31,6 +32,7 @@ enum Command {
     // What each does is said where it is defined, and clap takes it from there.
     Dev(dev::Dev),
     Serve(serve::Serve),
+    Budget(budget::Budget),
     #[command(subcommand)]
     Identity(identity::IdentityCommand),
     #[command(subcommand)]
@@ -108,6 +110,7 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>, environment: &E
             Command::Dev(dev) => dev.run().await,
             Command::Serve(serve) => serve.run(environment).await,
             Command::Identity(command) => command.run(environment).await,
+            Command::Budget(command) => command.run(environment),
             Command::Key(command) => command.run(),
         }
     });

@@ -3,7 +3,13 @@
 //! What needs a surface is in one module behind its feature, so that the surface can be deleted.
 
 #[cfg(test)]
+#[cfg(all(feature = "descope", feature = "login"))]
+mod attack;
+#[cfg(test)]
 mod boot;
+#[cfg(test)]
+#[cfg(feature = "login")]
+mod figures;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]

@@ -13,6 +13,8 @@ mod identities;
 #[cfg(test)]
 mod kept;
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod links;
 #[cfg(test)]
 mod machine;

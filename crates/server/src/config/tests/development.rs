@@ -12,6 +12,8 @@ pub(super) fn development_settings() -> DevelopmentSettings {
         origin: None,
         dialects: HashMap::new(),
         root: None,
+        production_policy: false,
+        trusted_proxies: Vec::new(),
     }
 }
 

@@ -30,7 +30,9 @@ fn what_is_missing_misspelled_or_of_the_wrong_type_is_refused_in_one_sentence() 
         ),
         (
             least_with("id = \"main\"", "id = 'main', signup = true"),
-            "unknown field `signup`, expected one of `id`, `name`, `sign_up`, `code_life_minutes`",
+            "unknown field `signup`, expected one of `id`, `name`, `sign_up`, `code_life_minutes`, \
+             `messages_apart_seconds`, `messages_per_hour`, `messages_per_day`, `messages_per_hour_and_network`, \
+             `messages_per_day_and_network`, `network_messages_per_hour`, `project_messages_per_hour`",
         ),
         (least_and("log.colour = true"), "unknown field `colour`, expected `level` or `format`"),
         (least_and("server.listen = 8080"), "invalid type: integer `8080`, expected socket address"),
@@ -229,6 +231,14 @@ fn a_project_has_a_plain_id_of_its_own_and_codes_that_live_a_bearable_time() {
         (
             "projects = [{ id = 'a', code_life_minutes = 1 }]".to_owned(),
             "projects: code_life_minutes must be from 2 to 60".to_owned(),
+        ),
+        (
+            "projects = [{ id = 'a', messages_per_day = 201 }]".to_owned(),
+            "projects: messages_per_day must be from 1 to 200".to_owned(),
+        ),
+        (
+            "projects = [{ id = 'a', project_messages_per_hour = 0 }]".to_owned(),
+            "projects: project_messages_per_hour must be from 1 to 1000000".to_owned(),
         ),
         (
             "projects = [{ id = 'a', code_life_minutes = 61 }]".to_owned(),
