@@ -12,4 +12,3 @@ mod secrets;
 mod serve;
 mod sign_in;
 mod speed;
-mod sql;
