@@ -66,7 +66,7 @@ impl Dialect for Zitadel {
             require_api_audience,
         };
         let router = rest::router(Arc::new(shared));
-        let prefixes = vec![rest::BASE.to_owned()];
+        let prefixes = rest::VERSIONS.map(str::to_owned).to_vec();
         Ok(Surface { name: NAME, prefixes, shared: Vec::new(), router, administration: None, failure: rest::failure })
     }
 }

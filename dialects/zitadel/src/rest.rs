@@ -17,8 +17,8 @@ use crate::error::{Code, Status};
 use crate::message::{ResendMyEmailVerificationRequest, SetMyEmailRequest, VerifyMyEmailRequest};
 use crate::origins::Origins;
 
-/// What every path begins with.
-pub(crate) const BASE: &str = "/auth/v1";
+/// What the paths of the API's versions begin with. The second has no routes, and says so in the API's shape.
+pub(crate) const VERSIONS: [&str; 2] = ["/auth/v1", "/auth/v2"];
 
 /// The content type of requests, whatever they call it, and of answers.
 const JSON: HeaderValue = HeaderValue::from_static("application/json");

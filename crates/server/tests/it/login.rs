@@ -14,5 +14,4 @@ mod secrets;
 mod serve;
 mod sign_in;
 mod speed;
-mod sql;
 mod timing;

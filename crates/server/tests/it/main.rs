@@ -1,6 +1,6 @@
 //! The binary as people start it: on real sockets, real files and real mail.
 //!
-//! What needs a surface is in one module behind its feature, so that the surface can be deleted.
+//! What needs a surface is in a module behind its feature, so that the surface can be deleted.
 
 #[cfg(test)]
 #[cfg(all(feature = "descope", feature = "login"))]
@@ -23,4 +23,8 @@ mod login;
 #[cfg(test)]
 mod refusing;
 #[cfg(test)]
+mod sql;
+#[cfg(test)]
 mod support;
+#[cfg(test)]
+mod surfaces;

@@ -11,9 +11,10 @@ use super::{Peer, TrustedProxies};
 /// The origin that a request was sent to, as its sender sees it: scheme, host and, where it is not the scheme's own,
 /// port.
 ///
-/// The sender chose it, directly or through a proxy. It may go back into the answer to that very request and nowhere
-/// else: **never into a mail, a token or a row**; what those need is the configured origin ([`crate::App::origin`]).
-/// That is why it is a type and not a `String`.
+/// The sender chose it, directly or through a proxy. It may go back to whoever asks, and to nobody else: into the answer to that very
+/// request, or, where a surface's original tells how a flow was begun, with that flow's note to who reads that flow. **Never into a
+/// mail, a token or a link**; what those need is the configured origin ([`crate::App::origin`]). That is why it is a type and not a
+/// `String`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestOrigin(Box<str>);
 

@@ -41,7 +41,7 @@ async fn a_path_that_is_not_there_is_said_in_the_surfaces_shape() {
             "{path}"
         );
     }
-    assert_eq!(mounted.surface().prefixes, ["/auth/v1"]);
+    assert_eq!(mounted.surface().prefixes, ["/auth/v1", "/auth/v2"]);
     assert!(mounted.surface().administration.is_none());
     assert_eq!(countersign_zitadel::Zitadel.algorithms(), [engine::Algorithm::Rs256]);
 }

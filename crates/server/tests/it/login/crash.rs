@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::journey::{Verdict, claims_of, flow_of, start_request, verify_request};
-use super::sql::sql;
+use crate::sql::sql;
 use crate::support::{BINARY, PATIENCE};
 
 /// How often it is killed.

@@ -8,7 +8,7 @@ use testkit::server::{Request, Server};
 use tokio::time::Instant;
 
 use super::journey::{START, Verdict, code_in, code_to, start, verify};
-use super::sql::sql;
+use crate::sql::sql;
 use crate::support::{BINARY, PATIENCE};
 
 /// A mailbox in clear, and a server that sends to it; none where there is no Python.
