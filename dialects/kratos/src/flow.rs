@@ -147,6 +147,12 @@ impl<F: Serialize + DeserializeOwned> Journey<F> {
         Moment::of(&self.flow)
     }
 
+    /// How long its code is, where that is longer than clients take it to be: six boxes would not hold it.
+    pub(crate) fn code_length(&self) -> Option<u8> {
+        let format = self.flow.challenge.as_ref()?.format;
+        format.is_long().then_some(format.length)
+    }
+
     /// Whether its life is over.
     pub(crate) fn is_expired(&self, context: &Context<'_>) -> bool {
         context.now >= self.flow.expires_at

@@ -247,6 +247,7 @@ fn ui(shared: &Shared, journey: &Journeying, state: State, csrf: Option<&Csrf>) 
         is_browsers,
         retyped: form.retyped.as_deref(),
         autocomplete: config.profile.has_autocomplete().then_some("one-time-code"),
+        code_length: journey.code_length(),
         notes: memo.notes(journey.moment(), Phrase::WrongVerificationCode, passed),
     }
     .ui()

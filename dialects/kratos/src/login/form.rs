@@ -126,7 +126,8 @@ fn nodes(shared: &Shared, journey: &Journey<Form>, token: Option<&str>) -> Vec<N
     let identifier = Node::input(Group::Default, "identifier", InputType::Hidden).value(form.identifier.as_str());
     let hidden = Node::input(Group::Code, "method", InputType::Hidden).value("code");
     let hint = shared.config.profile.has_autocomplete().then_some("one-time-code");
-    let code = Node::input(Group::Code, "code", InputType::Text).required().autocomplete(hint).label(Phrase::LoginCode);
+    let code = Node::input(Group::Code, "code", InputType::Text).required().autocomplete(hint);
+    let code = code.maxlength(journey.code_length()).label(Phrase::LoginCode);
     let resend = Node::input(Group::Code, "resend", InputType::Submit).value("code").label(Phrase::ResendCode);
     if is_refused(journey) {
         let rest = [identifier, code, resend, hidden, method(Phrase::Continue)];

@@ -132,7 +132,7 @@ fn code_nodes(shared: &Shared, journey: &Journey<Form>) -> [Node; 4] {
     let hidden = Node::input(Group::Code, "method", InputType::Hidden).value("code");
     let hint = shared.config.profile.has_autocomplete().then_some("one-time-code");
     let code = Node::input(Group::Code, "code", InputType::Text).required().autocomplete(hint);
-    let code = code.label(Phrase::RegistrationCode);
+    let code = code.maxlength(journey.code_length()).label(Phrase::RegistrationCode);
     let go_on = Node::input(Group::Code, "method", InputType::Submit).value("code").label(Phrase::Continue);
     let resend = Node::input(Group::Code, "resend", InputType::Submit).value("code").label(Phrase::ResendCode);
     let is_refused = journey.memo.form.is_refused || journey.memo.is_missed(journey.moment());

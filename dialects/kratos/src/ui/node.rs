@@ -66,6 +66,8 @@ struct Input {
     #[serde(skip_serializing_if = "Option::is_none")]
     autocomplete: Option<&'static str>,
     disabled: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    maxlength: Option<u8>,
     node_type: Kind,
 }
 
@@ -93,6 +95,7 @@ impl Node {
             required: false,
             autocomplete: None,
             disabled: false,
+            maxlength: None,
             node_type: Kind::Input,
         };
         let attributes = Attributes::Input(input);
@@ -125,6 +128,11 @@ impl Node {
     /// The node with a hint at what a browser may fill in.
     pub(crate) fn autocomplete(self, hint: Option<&'static str>) -> Self {
         self.with_input(|input| input.autocomplete = hint)
+    }
+
+    /// The node with room for so many symbols; as many as usual unless given.
+    pub(crate) fn maxlength(self, length: Option<u8>) -> Self {
+        self.with_input(|input| input.maxlength = length)
     }
 
     /// The node with a label.

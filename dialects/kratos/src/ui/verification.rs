@@ -17,6 +17,8 @@ pub(crate) struct Verification<'a> {
     pub(crate) retyped: Option<&'a str>,
     /// What a browser is told to fill the code in from.
     pub(crate) autocomplete: Option<&'static str>,
+    /// How long the code is, where it is not as long as clients take it to be.
+    pub(crate) code_length: Option<u8>,
     /// What is to be said, and about which node.
     pub(crate) notes: Vec<(Option<&'a str>, Message)>,
 }
@@ -86,7 +88,7 @@ impl Verification<'_> {
 
     fn code(&self, code: Option<&str>) -> Node {
         let field = Node::input(Group::Code, "code", InputType::Text).required().autocomplete(self.autocomplete);
-        let field = field.label(Phrase::VerificationCode);
+        let field = field.maxlength(self.code_length).label(Phrase::VerificationCode);
         match code {
             Some(code) => field.value(code),
             None => field,
@@ -128,11 +130,22 @@ mod tests {
             is_browsers: false,
             retyped: None,
             autocomplete: None,
+            code_length: None,
             notes: Vec::new(),
         }
     }
 
     const SENT: Stage<'_> = Stage::SentEmail { email: "Ada@example.org", code: None };
+
+    #[test]
+    fn a_long_code_has_room() {
+        let length = |code_length| {
+            let ui = Verification { code_length, ..of(SENT) }.ui();
+            serde_json::to_value(ui).unwrap()["nodes"][1]["attributes"]["maxlength"].clone()
+        };
+        assert_eq!(length(Some(12)), 12);
+        assert!(length(None).is_null());
+    }
 
     #[test]
     fn native_clients_have_no_token_in_their_form() {
