@@ -193,7 +193,7 @@ impl Stage {
         };
         let texts: Vec<_> = sql(&database, columns)?.iter().map(text).collect();
         let mut texts: Vec<_> = sql(&database, &texts.join(" UNION "))?.into_iter().flatten().collect();
-        assert!(texts.len() > 10, "there are texts to look at");
+        assert!(!texts.is_empty(), "there are texts to look at");
         texts.push(self.server.log().into());
         for code in self.codes.lock().unwrap().iter() {
             let found = texts.iter().find(|text| stands_in(code, text.as_str().unwrap()));
