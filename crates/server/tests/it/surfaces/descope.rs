@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use testkit::server::{Answer, Request};
 
 use super::entry::{Asking, Entry, Live, Owner, Verdict};
-use super::stage::Stage;
+use super::stage::{DEVELOPMENT, Stage};
 use super::visitor::Visitor;
 
 const VERIFY: &str = "/v1/auth/otp/verify/email";
@@ -46,13 +46,18 @@ pub(crate) const OTHER_DOORS: &[Entry] = &[
     },
 ];
 
+/// The project that other surfaces serve, too.
+const fn project(stage: &Stage) -> &'static str {
+    if stage.is_served() { "main" } else { DEVELOPMENT }
+}
+
 /// Asks for a code in a project.
 pub(crate) async fn in_project(project: &str, stage: &Stage, address: &str) -> Live {
     start(project, "/v1/auth/otp/signup-in/email", &mut stage.visitor(), address).await.unwrap()
 }
 
 async fn sign_in(stage: &Stage, path: &str, visitor: &mut Visitor, address: &str) -> Option<Live> {
-    start(stage.project(), path, visitor, address).await
+    start(project(stage), path, visitor, address).await
 }
 
 async fn start(project: &str, path: &str, visitor: &mut Visitor, address: &str) -> Option<Live> {
@@ -70,7 +75,7 @@ fn update<'a>(stage: &'a Stage, visitor: &'a mut Visitor, address: &'a str) -> A
         let session = visitor.send_as_is(&signing_in.bring(&code)).await.json();
         stage.proved(&signing_in, &person);
         visitor.answers.clear();
-        let bearer = format!("Bearer {}:{}", stage.project(), session["refreshJwt"].as_str().unwrap());
+        let bearer = format!("Bearer {}:{}", project(stage), session["refreshJwt"].as_str().unwrap());
         let body = json!({"loginId": person, "email": address});
         let again = visitor.json("POST", "/v1/auth/otp/update/email", body).header("authorization", &bearer);
         let sent = visitor.send(again.clone()).await;

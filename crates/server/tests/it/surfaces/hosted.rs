@@ -1,11 +1,10 @@
 //! The sign-in pages, to which the authorization server sends people.
 
-use serde_json::Value;
-use testkit::server::Answer;
+use testkit::server::{Answer, Request};
 
 use super::entry::{Asking, Entry, Live, Owner, SignedIn, Verdict};
 use super::stage::Stage;
-use super::visitor::{Visitor, escaped, form, with_cookies};
+use super::visitor::{Visitor, escaped, with_cookies};
 
 /// What `serve` is told: an application like one that `dev` comes with.
 pub(crate) const CONFIGURATION: &str = r#"
@@ -35,16 +34,16 @@ pub(crate) fn ask<'a>(_: &'a Stage, visitor: &'a mut Visitor, address: &'a str) 
     Box::pin(async move {
         let query = format!("redirect_uri={}&response_type=code&scope=openid&state=s", escaped(BACK));
         let path = format!("/oauth/v2/authorize?client_id=countersign-dev-confidential&{query}");
-        let sign_in = leads_to(&visitor.get(&path).await);
-        let page = visitor.get(&sign_in).await;
+        let sign_in = leads_to(&visitor.send(Request::get(&path)).await);
+        let page = visitor.send(Request::get(&sign_in)).await;
         let fields = [("request", &hidden(&page, "request")), ("token", &hidden(&page, "token"))];
         let fields = fields.map(|(name, value)| (name, value.as_str()));
         let fields = [fields[0], fields[1], ("email", address)];
-        let sent = visitor.post_form("/sign-in", &fields).await;
+        let sent = visitor.send(form("/sign-in", &fields).header("sec-fetch-site", "same-origin")).await;
         if sent.status != 303 {
             return None;
         }
-        let page = visitor.get("/sign-in/code").await;
+        let page = visitor.send(Request::get("/sign-in/code")).await;
         let token = hidden(&page, "token");
         let cookies = visitor.cookies.clone();
         let again = form("/sign-in/code/resend", &[("token", &token)]).header("sec-fetch-site", "same-origin");
@@ -62,12 +61,13 @@ pub(crate) fn ask<'a>(_: &'a Stage, visitor: &'a mut Visitor, address: &'a str) 
 }
 
 /// Signs `person` in, and gives the access token that an application gets for it.
+#[cfg(feature = "zitadel")]
 pub(crate) async fn access_token(stage: &Stage, visitor: &mut Visitor, person: &str) -> String {
     let live = ask(stage, visitor, person).await.unwrap();
     let code = stage.code_to(person).await;
     let passed = visitor.send_as_is(&live.bring(&code)).await;
     stage.proved(&live, person);
-    let back = visitor.get(&leads_to(&passed)).await;
+    let back = visitor.send(Request::get(&leads_to(&passed))).await;
     let (_, query) = back.header("location").unwrap().split_once("code=").unwrap();
     let code = query.split('&').next().unwrap();
     let fields = [
@@ -78,10 +78,14 @@ pub(crate) async fn access_token(stage: &Stage, visitor: &mut Visitor, person: &
         ("code", code),
     ];
     let tokens = visitor.send(form("/oauth/v2/token", &fields)).await;
-    match &tokens.json()["access_token"] {
-        Value::String(token) => token.clone(),
-        _ => panic!("{}", tokens.whole()),
-    }
+    tokens.json()["access_token"].as_str().unwrap_or_else(|| panic!("{}", tokens.whole())).to_owned()
+}
+
+/// A form.
+fn form(path: &str, fields: &[(&str, &str)]) -> Request {
+    let fields = fields.iter().map(|(name, value)| format!("{name}={}", escaped(value)));
+    let body = fields.collect::<Vec<_>>().join("&");
+    Request::new("POST", path).header("content-type", "application/x-www-form-urlencoded").body(body)
 }
 
 /// The path that `answer` leads to.

@@ -44,33 +44,11 @@ impl Visitor {
         answer
     }
 
-    pub(crate) async fn get(&mut self, path: &str) -> Answer {
-        self.send(Request::get(path)).await
-    }
-
-    /// Sends JSON.
-    pub(crate) async fn post(&mut self, path: &str, body: Value) -> Answer {
-        let request = self.json("POST", path, body);
-        self.send(request).await
-    }
-
     /// A request of JSON, and of all that he claims.
     pub(crate) fn json(&self, method: &str, path: &str, mut body: Value) -> Request {
         body.as_object_mut().unwrap().extend(self.claims.clone());
         Request::new(method, path).header("content-type", "application/json").body(body.to_string())
     }
-
-    /// Sends a form, as a page of this server's own does.
-    pub(crate) async fn post_form(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
-        self.send(form(path, fields).header("sec-fetch-site", "same-origin")).await
-    }
-}
-
-/// A form.
-pub(crate) fn form(path: &str, fields: &[(&str, &str)]) -> Request {
-    let fields = fields.iter().map(|(name, value)| format!("{name}={}", escaped(value)));
-    let body = fields.collect::<Vec<_>>().join("&");
-    Request::new("POST", path).header("content-type", "application/x-www-form-urlencoded").body(body)
 }
 
 /// `request` with `cookies`, if there are any.

@@ -35,7 +35,8 @@ pub(crate) const ENTRIES: &[Entry] = &[
 
 async fn ask(kind: &'static str, visitor: &mut Visitor, address: &str) -> Option<Live> {
     let body = json!({"strategy": "email_otp", "email": address});
-    let opened = visitor.post(&format!("/auth/{kind}"), body).await;
+    let open = visitor.json("POST", &format!("/auth/{kind}"), body);
+    let opened = visitor.send(open).await;
     let attempts = opened.json()["data"][format!("{kind}_attempts")].clone();
     let name = attempts.as_array()?.last().unwrap()["id"].as_str().unwrap().to_owned();
     let session = opened.header(SESSION).map(str::to_owned);
