@@ -28,7 +28,7 @@ pub struct SendLimit {
     pub per_hour_and_network: usize,
     /// Of those in 24 hours, the most that one network may ask for.
     pub per_day_and_network: usize,
-    /// How many strangers of one network may ask for in an hour, to whatever addresses: see [`caps`](crate::cap).
+    /// How many strangers of one network may ask for in an hour, to whatever addresses.
     pub network: u32,
     /// How many all strangers may ask for in an hour, on this node.
     pub project: u32,
@@ -100,7 +100,7 @@ impl SendLog {
     }
 }
 
-/// How many wrong guesses at short codes of an address count in [`DAY`], for strangers and for known devices each.
+/// How many wrong guesses at short codes of an address count in 24 hours, for strangers and for known devices each.
 pub const SHORT_GUESSES: usize = 5;
 /// The same for long codes.
 pub const LONG_GUESSES: u32 = 1_000_000;
