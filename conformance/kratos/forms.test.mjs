@@ -30,7 +30,7 @@ function element({ type, attributes, messages, meta }) {
   const label = escape(meta.label?.text ?? '');
   const said = messages.map(paragraph).join('');
   if (type === 'a') return `<a id="${escape(attributes.id)}" href="${escape(attributes.href)}">${label}</a>${said}`;
-  const given = ['name', 'type', 'value', 'autocomplete']
+  const given = ['name', 'type', 'value', 'autocomplete', 'maxlength']
     .filter((name) => attributes[name] !== undefined)
     .map((name) => `${name}="${escape(attributes[name])}"`);
   // A button that asks for something else must work while the field for the code is empty.
@@ -199,7 +199,8 @@ describe('verification', () => {
 
     await enter('email', email);
     await press('method');
-    const second = await mailedCode(email);
+    const second = await mailedCode(email, 12);
+    assert.equal(await page.locator('input[name=code]').getAttribute('maxlength'), '12');
     const left = await context.newPage();
     await left.goto(page.url());
     await submit(second);
