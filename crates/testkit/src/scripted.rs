@@ -1,6 +1,8 @@
 //! A store that refuses and fails when told to: how a surface's answer to each is seen.
 
+use std::mem::discriminant;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use engine::{
     Account, Address, Annotate, Caller, ChangeDevice, ChangeIdentity, Device, DeviceId, DeviceView, EndSessions,
@@ -9,6 +11,56 @@ use engine::{
     Resend, SealedKey, Session, SessionId, Settle, Start, StartOutcome, Store, StoreError, Swept, TakeTicket, Taken,
     Ticket, Timestamp, Verify, VerifyOutcome,
 };
+
+/// Every refusal there is, once.
+pub const REFUSALS: [Refusal; 17] = [
+    Refusal::FlowNotFound,
+    Refusal::FlowExpired,
+    Refusal::FlowPassed,
+    Refusal::CodeMismatch { left: 3 },
+    Refusal::CodeExpired,
+    Refusal::AttemptsExhausted,
+    Refusal::AddressMalformed,
+    Refusal::AddressTaken,
+    Refusal::IdentityNotFound,
+    Refusal::IdentityInactive,
+    Refusal::IdentityChanged,
+    Refusal::SessionEnded,
+    Refusal::TokenInvalid,
+    Refusal::TokenReused,
+    Refusal::TicketInvalid,
+    Refusal::TicketReused,
+    Refusal::TooSoon { retry_after: Duration::from_millis(61_001) },
+];
+
+/// Does not compile once there is another: whatever is added here has to be added to [`REFUSALS`].
+const fn is_listed(refusal: Refusal) -> bool {
+    match refusal {
+        Refusal::FlowNotFound
+        | Refusal::FlowExpired
+        | Refusal::FlowPassed
+        | Refusal::CodeMismatch { .. }
+        | Refusal::CodeExpired
+        | Refusal::AttemptsExhausted
+        | Refusal::AddressMalformed
+        | Refusal::AddressTaken
+        | Refusal::IdentityNotFound
+        | Refusal::IdentityInactive
+        | Refusal::IdentityChanged
+        | Refusal::SessionEnded
+        | Refusal::TokenInvalid
+        | Refusal::TokenReused
+        | Refusal::TicketInvalid
+        | Refusal::TicketReused
+        | Refusal::TooSoon { .. } => true,
+    }
+}
+
+/// Whether `told` names every refusal there is, whatever it holds: what a surface's table of answers must.
+pub fn names_every_refusal(told: impl IntoIterator<Item = Refusal>) -> bool {
+    let told: Vec<_> = told.into_iter().map(|refusal| discriminant(&refusal)).collect();
+    REFUSALS.iter().all(|refusal| is_listed(*refusal) && told.contains(&discriminant(refusal)))
+}
 
 /// What a [`Scripted`] store answers to whatever a surface asks of it.
 #[derive(Debug, Clone, Copy)]

@@ -7,14 +7,17 @@ use engine::Timestamp;
 use http::header::{COOKIE, InvalidHeaderValue};
 use http::{HeaderMap, HeaderValue};
 
-/// Every cookie of a request, in the order sent: name and value. A piece without `=` is none.
-pub fn all(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
+/// Every cookie of a request, in the order sent: name and value as they were written. A piece without `=` is none.
+pub fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
     let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
-    let pieces = lines.flat_map(|line| line.split(';'));
-    pieces.filter_map(|piece| {
-        let (name, value) = piece.trim().split_once('=')?;
+    lines.flat_map(|line| line.split(';')).filter_map(|piece| piece.trim().split_once('='))
+}
+
+/// The same without white space around either and without quotes around the value.
+pub fn all(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
+    pairs(headers).map(|(name, value)| {
         let value = value.trim();
-        Some((name.trim(), value.strip_prefix('"').and_then(|inner| inner.strip_suffix('"')).unwrap_or(value)))
+        (name.trim(), value.strip_prefix('"').and_then(|inner| inner.strip_suffix('"')).unwrap_or(value))
     })
 }
 

@@ -2,6 +2,7 @@
 
 use engine::{Project, ProjectId, Projects};
 use http::{HeaderMap, HeaderName, header};
+use web::cookie::pairs;
 
 use crate::error::Status;
 
@@ -64,7 +65,5 @@ fn cookie(headers: &HeaderMap) -> Option<&str> {
     }
     let name = headers.get(COOKIE_NAME).and_then(|name| name.to_str().ok()).map(str::trim);
     let name = name.filter(|name| !name.is_empty()).unwrap_or(REFRESH_COOKIE);
-    let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
-    let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(key, value)| *key == name && is_jwt(value)).map(|(_, value)| value)
+    pairs(headers).find(|(key, value)| *key == name && is_jwt(value)).map(|(_, value)| value)
 }

@@ -3,7 +3,8 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use engine::Timestamp;
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderValue};
+use web::cookie::pairs;
 
 /// Its name.
 const NAME: &str = "__session";
@@ -41,9 +42,7 @@ impl Cookie {
 
     /// The values of the cookie in a request. A neighbouring host may have set another one of its name.
     pub(crate) fn read(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-        let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
-        let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-        pairs.filter(|(name, _)| *name == NAME).map(|(_, value)| value)
+        pairs(headers).filter(|(name, _)| *name == NAME).map(|(_, value)| value)
     }
 }
 
@@ -62,6 +61,8 @@ fn domain(origin: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use http::header;
+
     use super::*;
 
     #[test]

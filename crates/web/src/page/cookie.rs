@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue};
+
+use crate::cookie::pairs;
 
 /// A cookie of the pages of one origin.
 #[derive(Debug, Clone)]
@@ -22,9 +23,7 @@ impl PageCookie {
 
     /// What the browser brought along; the first of several, which is the one with the longest path.
     pub fn read<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
-        let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
-        let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-        pairs.find(|(name, _)| *name == self.name).map(|(_, value)| value)
+        pairs(headers).find(|(name, _)| *name == self.name).map(|(_, value)| value)
     }
 
     /// The header that gives it to the browser: for `life`, or until the browser is closed. `None` where `value` cannot
@@ -44,6 +43,8 @@ impl PageCookie {
 
 #[cfg(test)]
 mod tests {
+    use http::header::COOKIE;
+
     use super::*;
 
     #[test]

@@ -222,13 +222,28 @@ pub(crate) fn other_than(code: &str) -> String {
 
 /// What stands in `answers` that only somebody may have who is signed in.
 pub(crate) fn credentials(answers: &[Answer]) -> Vec<String> {
-    let of_sessions = ["ory_st_", "ory_kratos_session=", "countersign-session=", "eyJ"];
+    let of_sessions = ["ory_st_", "ory_kratos_session=", "countersign-session="];
     let found = answers.iter().filter(|answer| {
         let whole = answer.whole();
         let is_active = serde_json::from_slice::<Value>(&answer.body).is_ok_and(|body| {
             body["session"]["active_signin"].is_object() || body["data"]["active_signin"].is_object()
         });
-        is_active || of_sessions.iter().any(|sign| whole.contains(sign))
+        is_active || has_jwt(&whole) || of_sessions.iter().any(|sign| whole.contains(sign))
     });
     found.map(Answer::whole).collect()
+}
+
+/// Whether a JSON Web Token stands in `text`: three pieces with points between them, of which the first is an object.
+///
+/// The first three letters alone also occur by chance in what is random, such as the value of a CSRF cookie.
+fn has_jwt(text: &str) -> bool {
+    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')));
+    words.into_iter().any(|word| word.starts_with("eyJ") && word.split('.').count() == 3)
+}
+
+#[test]
+fn a_jwt_is_told_from_what_is_random() {
+    assert!(has_jwt(r#"{"token":"eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln"}"#));
+    assert!(has_jwt("set-cookie: DSR=eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln; Path=/"));
+    assert!(!has_jwt("set-cookie: csrf_token=5cl5QkIVryumpM5eyJtKJTfYDcnVnYuhkauQ+eyJy1Ow=; Path=/"));
 }
