@@ -269,7 +269,6 @@ impl Operation for Resend {
     fn decide(&self, seen: StartSeen) -> Decision<StartOutcome> {
         match seen.flow {
             None => StartOutcome::refused(Refusal::FlowNotFound),
-            Some(flow) if flow.challenge.is_none() => StartOutcome::refused(Refusal::FlowNotFound),
             Some(flow) => match askable(&flow, self.asking.now) {
                 Ok(()) => self.asking.repeat(flow, seen.owner.as_ref(), seen.send_log),
                 Err(refusal) => StartOutcome::refused(refusal),

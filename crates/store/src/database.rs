@@ -25,6 +25,14 @@ impl Location {
         if is_url { Self::Url(text.to_owned()) } else { Self::File(text.into()) }
     }
 
+    /// What the database there is called in metrics.
+    pub const fn backend(&self) -> &'static str {
+        match self {
+            Self::File(_) => "sqlite",
+            Self::Url(_) => "postgres",
+        }
+    }
+
     /// The file, where it is one.
     pub fn file(&self) -> Option<&Path> {
         match self {
@@ -65,7 +73,8 @@ pub async fn open(location: &Location, observer: Arc<dyn Observer>) -> Result<Da
             let opened = opening.await.map_err(|error| OpenError::Thread { cause: std::io::Error::other(error) })?;
             Ok(Database::Sqlite(opened?))
         }
-        Location::Url(url) => Ok(Database::Postgres(postgres::open(url, observer).await?)),
+        // Boxed: what a driver needs to connect is large, and would be so in whoever waits for this.
+        Location::Url(url) => Ok(Database::Postgres(Box::pin(postgres::open(url, observer)).await?)),
     }
 }
 
@@ -82,7 +91,7 @@ pub async fn migrate(location: &Location) -> Result<usize, OpenError> {
             let migrating = tokio::task::spawn_blocking(move || sqlite::migrate(&path));
             migrating.await.map_err(|error| OpenError::Thread { cause: std::io::Error::other(error) })?
         }
-        Location::Url(url) => postgres::migrate(url).await,
+        Location::Url(url) => Box::pin(postgres::migrate(url)).await,
     }
 }
 
@@ -92,14 +101,6 @@ impl Database {
         match self {
             Self::Sqlite(store) => Arc::clone(store) as Arc<dyn Store>,
             Self::Postgres(store) => Arc::clone(store) as Arc<dyn Store>,
-        }
-    }
-
-    /// What it is called in metrics.
-    pub const fn backend(&self) -> &'static str {
-        match self {
-            Self::Sqlite(_) => "sqlite",
-            Self::Postgres(_) => "postgres",
         }
     }
 

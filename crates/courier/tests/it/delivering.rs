@@ -39,6 +39,13 @@ fn code(text: &str) -> &str {
     code
 }
 
+/// The plain text of a mail, all of it ASCII, as a reader shows it: RFC 2045, 6.7.
+fn plain_text(mail: &str) -> String {
+    let part = mail.split("--countersign-").find(|part| part.contains("Content-Type: text/plain")).unwrap();
+    let (headers, body) = part.split_once("\r\n\r\n").unwrap();
+    if headers.contains("quoted-printable") { body.replace("=\r\n", "").replace("=3D", "=") } else { body.to_owned() }
+}
+
 #[tokio::test]
 async fn what_is_owed_is_sent_and_settled() {
     let Some((mailbox, post)) = with_mailbox().await else { return };
@@ -58,6 +65,34 @@ async fn a_decoy_is_never_sent() {
     post.owe_decoy("nobody@example.org").await;
     post.until_state("nobody@example.org", MessageState::Dropped).await;
     assert_eq!(mailbox.count("RCPT").await, 0);
+}
+
+#[tokio::test]
+async fn a_link_arrives_whole_and_with_its_code() {
+    let Some((mailbox, post)) = with_mailbox().await else { return };
+    let long = "a".repeat(600);
+    let link = format!("https://accounts.example.com/verification?flow={long}&code={{code}}");
+    post.owe_link("ada@example.org", &link).await;
+    let [mail] = &mailbox.wait_for("ada@example.org", 1, PATIENCE).await[..] else { panic!("one mail") };
+    let text = plain_text(&mail.text());
+    let expected = link.replace("{code}", code(&text));
+    assert_eq!(text.lines().filter(|line| *line == expected).count(), 1, "{text}");
+    assert!(!text.contains("{code}"));
+    let last = text.trim_end().lines().last().unwrap();
+    assert_eq!(last, format!("@accounts.example.com #{}", code(&text)), "and the code still ends the mail");
+}
+
+#[tokio::test]
+async fn a_stranger_is_told_that_nobody_has_an_account_and_nothing_to_come_in_by() {
+    let Some((mailbox, post)) = with_mailbox().await else { return };
+    post.owe_word("nobody@example.org", "https://accounts.example.com/verification?code={code}").await;
+    post.until_state("nobody@example.org", MessageState::Sent).await;
+    let [mail] = &mailbox.wait_for("nobody@example.org", 1, PATIENCE).await[..] else { panic!("one mail") };
+    assert_eq!(mail.header("Subject").as_deref(), Some("No account at Example with this address"));
+    let text = plain_text(&mail.text());
+    assert!(text.contains("There is no account with it"), "{text}");
+    assert!(!mail.text().contains("https://"), "{}", mail.text());
+    assert!(!text.contains("://") && !text.contains('#') && !text.bytes().any(|byte| byte.is_ascii_digit()), "{text}");
 }
 
 #[tokio::test]

@@ -293,17 +293,28 @@ impl Post {
 
     /// Owes a code to `recipient`, and wakes the courier.
     pub(crate) async fn owe(&self, recipient: &str) {
-        self.ask(recipient, Purpose::SignInOrUp).await;
+        self.ask(self.question(recipient, Purpose::SignInOrUp)).await;
+    }
+
+    /// Owes a code to `recipient`, and beside it `link`.
+    pub(crate) async fn owe_link(&self, recipient: &str, link: &str) {
+        let question = self.question(recipient, Purpose::SignInOrUp);
+        self.ask(NewChallenge { link: Some(link.to_owned()), ..question }).await;
+    }
+
+    /// Asks about `recipient`, whom nobody knows, with a link, in a way that tells strangers so.
+    pub(crate) async fn owe_word(&self, recipient: &str, link: &str) {
+        let question = self.question(recipient, Purpose::VerifyAddress);
+        self.ask(NewChallenge { link: Some(link.to_owned()), strangers: Strangers::Told, ..question }).await;
     }
 
     /// Asks about `recipient`, whom nobody knows, in a way that sends strangers nothing.
     pub(crate) async fn owe_decoy(&self, recipient: &str) {
-        self.ask(recipient, Purpose::SignIn).await;
+        self.ask(self.question(recipient, Purpose::SignIn)).await;
     }
 
-    async fn ask(&self, recipient: &str, purpose: Purpose) {
-        let context = self.engine.context(&self.project, "test", Client::default());
-        let new = NewChallenge {
+    fn question(&self, recipient: &str, purpose: Purpose) -> NewChallenge {
+        NewChallenge {
             handle: Handle::new("test", &self.project.id, "login", recipient.as_bytes()),
             naming: Naming::Secret,
             purpose,
@@ -321,7 +332,11 @@ impl Post {
             link: None,
             strangers: Strangers::Silent,
             device: None,
-        };
+        }
+    }
+
+    async fn ask(&self, new: NewChallenge) {
+        let context = self.engine.context(&self.project, "test", Client::default());
         self.engine.start_challenge(&context, new).await.unwrap();
         self.wake.notify_one();
     }

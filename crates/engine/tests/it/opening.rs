@@ -65,6 +65,19 @@ fn nothing_passes_where_nothing_was_asked() {
 }
 
 #[test]
+fn nothing_is_sent_again_where_nothing_was_asked() {
+    let flow = opening("flow", Purpose::SignInOrUp).flow;
+    for (now, why) in [(NOON, Refusal::FlowNotFound), (flow.expires_at, Refusal::FlowExpired)] {
+        for mode in [ResendMode::SameCode, ResendMode::NewCode] {
+            let seen = StartSeen { flow: Some(flow.clone()), ..StartSeen::default() };
+            let decision = resend(now, "flow", mode).decide(seen);
+            assert!(decision.writes.is_empty());
+            assert_eq!(start_refusal(decision.outcome), why, "as a code that is brought back is told");
+        }
+    }
+}
+
+#[test]
 fn what_is_asked_in_an_open_flow_is_asked_in_that_flow() {
     let mut memory = Memory::default();
     let opened = memory.open_flow(&opening("flow", Purpose::SignIn));

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use engine::{
-    AddressId, CodeFormat, FlowId, FlowState, Handle, Identity, IdentityId, IdentityState, MessageKind, MessageState,
-    Naming, Purpose, Refusal, Register, ResendMode, SendLimit, StartOutcome, Timestamp, VerifiableAddress,
-    VerifyOutcome,
+    AddressId, Annotate, CodeFormat, EraseIdentity, Flow, FlowId, FlowState, Handle, Identity, IdentityId,
+    IdentityState, MessageKind, MessageState, Naming, OpenFlow, Purpose, Refusal, Register, ResendMode, SendLimit,
+    StartOutcome, Timestamp, VerifiableAddress, VerifyOutcome,
 };
 use proptest::prelude::*;
 
@@ -35,7 +35,18 @@ enum Step {
     Guess {
         key: usize,
     },
+    /// Opens a flow, unless one is called so already: only its owner could name it.
+    Open {
+        key: usize,
+        purpose: Purpose,
+    },
+    Annotate {
+        key: usize,
+    },
     Register {
+        who: usize,
+    },
+    Erase {
         who: usize,
     },
     Wait {
@@ -52,17 +63,20 @@ const FORMAT: CodeFormat = CodeFormat { length: 18, ..CodeFormat::SIX_DIGITS };
 fn step() -> impl Strategy<Value = Step> {
     let key = 0..KEYS.len();
     let who = 0..PEOPLE.len();
-    let purpose = prop::sample::select(vec![Purpose::SignIn, Purpose::SignUp, Purpose::SignInOrUp]);
+    let purpose = prop::sample::select(PURPOSES.to_vec());
     let naming = prop::sample::select(vec![Naming::Public, Naming::Secret]);
     let mode = || prop::sample::select(vec![ResendMode::SameCode, ResendMode::NewCode]);
     let wait = prop_oneof![0_u64..5_000, 60_000_u64..700_000, Just(3_600_000_u64)];
     prop_oneof![
-        4 => (key.clone(), who.clone(), purpose, naming, mode())
+        4 => (key.clone(), who.clone(), purpose.clone(), naming, mode())
             .prop_map(|(key, who, purpose, naming, mode)| Step::Start { key, who, purpose, naming, mode }),
         3 => (key.clone(), mode()).prop_map(|(key, mode)| Step::Resend { key, mode }),
         4 => (key.clone(), 0_usize..4).prop_map(|(key, back)| Step::Try { key, back }),
-        4 => key.prop_map(|key| Step::Guess { key }),
-        1 => who.prop_map(|who| Step::Register { who }),
+        4 => key.clone().prop_map(|key| Step::Guess { key }),
+        1 => (key.clone(), purpose).prop_map(|(key, purpose)| Step::Open { key, purpose }),
+        1 => key.prop_map(|key| Step::Annotate { key }),
+        2 => who.clone().prop_map(|who| Step::Register { who }),
+        1 => who.prop_map(|who| Step::Erase { who }),
         4 => wait.prop_map(|milliseconds| Step::Wait { milliseconds }),
     ]
 }
@@ -79,6 +93,7 @@ struct Run {
     passed_flows: BTreeSet<FlowId>,
     passed_codes: BTreeSet<String>,
     attempts: BTreeMap<FlowId, u8>,
+    erased: BTreeSet<IdentityId>,
     /// When messages were owed to each, decoys too.
     owed: BTreeMap<usize, Vec<Timestamp>>,
 }
@@ -115,10 +130,37 @@ impl Run {
                 self.verify(KEYS[key], &code.unwrap_or_else(|| "0".to_owned()));
             }
             Step::Guess { key } => self.verify(KEYS[key], "1"),
+            Step::Open { key, purpose } => self.open(KEYS[key], purpose),
+            Step::Annotate { key } => {
+                let operation = Annotate { handle: handle(KEYS[key]), memo: self.now.millis().to_string() };
+                let before = self.memory.flow(&operation.handle).cloned();
+                let answer = self.memory.annotate(&operation);
+                assert_eq!(answer.is_ok(), before.is_some());
+                let noted = before.map(|before| Flow { memo: Some(operation.memo.clone()), ..before });
+                assert_eq!(self.memory.flow(&operation.handle).cloned(), noted, "a note changes nothing else");
+            }
             Step::Register { who } => self.register(who),
+            Step::Erase { who } => self.erase(who),
             Step::Wait { milliseconds } => self.now = self.now.plus(Duration::from_millis(milliseconds)),
         }
         self.assert_sound();
+    }
+
+    fn open(&mut self, key: &str, purpose: Purpose) {
+        if self.memory.flow(&handle(key)).is_some() {
+            return;
+        }
+        let mut sample = asked(key, purpose, &address(PEOPLE[0]), None);
+        (sample.state, sample.challenge, sample.identity) = (FlowState::Open, None, None);
+        (sample.issued_at, sample.expires_at) = (self.now, self.now.plus(FLOW_LIFE));
+        self.memory.open_flow(&OpenFlow { flow: sample });
+    }
+
+    fn erase(&mut self, who: usize) {
+        let Some(owner) = self.memory.owner(&project(), &address(PEOPLE[who])) else { return };
+        let operation = EraseIdentity { now: self.now, project: project(), id: owner.identity.id };
+        self.memory.erase_identity(&operation).unwrap();
+        self.erased.insert(owner.identity.id);
     }
 
     fn register(&mut self, who: usize) {
@@ -183,6 +225,7 @@ impl Run {
                 assert!(self.passed_flows.insert(before.id), "a passed flow never passes again");
                 assert!(self.passed_codes.insert(typed.to_owned()), "a passed code never passes again");
                 assert_eq!(verified.address.address, challenge(&before).address);
+                assert!(!self.erased.contains(&verified.identity.id), "nobody erased signs in");
             }
             VerifyOutcome::Refused { refusal, .. } => match refusal {
                 Refusal::CodeMismatch { left } => {
@@ -191,6 +234,7 @@ impl Run {
                     assert_eq!(u32::from(left), 5 - count, "what is told is what is left");
                     assert!(before.is_live(self.now));
                 }
+                Refusal::FlowNotFound => assert!(before.challenge.is_none(), "nothing was asked yet"),
                 Refusal::AttemptsExhausted => assert_eq!(self.evaluated[&before.id], 5),
                 Refusal::FlowPassed => assert_eq!(before.state, FlowState::Passed),
                 Refusal::CodeExpired | Refusal::FlowExpired => assert!(!before.is_live(self.now)),
@@ -206,7 +250,12 @@ impl Run {
 
     fn assert_sound(&mut self) {
         for flow in self.memory.flows.values() {
-            let challenge = challenge(flow);
+            let concerned = flow.identity.as_ref();
+            assert!(concerned.is_none_or(|id| !self.erased.contains(id)), "no flow concerns somebody erased");
+            let Some(challenge) = &flow.challenge else {
+                assert_eq!(flow.state, FlowState::Open);
+                continue;
+            };
             let before = self.attempts.insert(flow.id, challenge.attempts).unwrap_or(0);
             assert!(challenge.attempts >= before, "attempts never decrease");
             assert!(challenge.attempts <= 5);
@@ -216,6 +265,9 @@ impl Run {
             }
             let is_owed = |it: &&engine::OutboxMessage| it.flow == flow.id && it.state == MessageState::Owed;
             assert!(self.memory.outbox.values().filter(is_owed).count() <= 1, "a flow owes one message at most");
+        }
+        for session in self.memory.sessions.values().filter(|session| self.erased.contains(&session.identity)) {
+            assert!(session.ended_at.is_some(), "nobody erased stays signed in");
         }
         let owners: BTreeSet<_> = self.memory.addresses.values().map(|(_, it)| it.address.clone()).collect();
         assert_eq!(owners.len(), self.memory.addresses.len(), "an address has one owner");

@@ -44,7 +44,12 @@ impl IdentityCommand {
                 };
                 let request =
                     control::AddIdentity { project: project.as_str().to_owned(), address: address.as_str().to_owned() };
-                let added = match control::ask(&config.database, &request).await? {
+                // PostgreSQL is everybody's: nobody need be asked.
+                let answer = match config.database.file() {
+                    Some(file) => control::ask(file, &request).await?,
+                    None => None,
+                };
+                let added = match answer {
                     Some(answer) => answer,
                     None => node::add_identity(config, &request).await?,
                 };

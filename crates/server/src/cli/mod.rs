@@ -3,6 +3,7 @@
 mod dev;
 mod identity;
 mod key;
+mod migrate;
 mod serve;
 
 use std::ffi::OsString;
@@ -31,6 +32,7 @@ enum Command {
     // What each does is said where it is defined, and clap takes it from there.
     Dev(dev::Dev),
     Serve(serve::Serve),
+    Migrate(migrate::Migrate),
     #[command(subcommand)]
     Identity(identity::IdentityCommand),
     #[command(subcommand)]
@@ -95,6 +97,7 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>, environment: &E
         match cli.command {
             Command::Dev(dev) => dev.run().await,
             Command::Serve(serve) => serve.run(environment).await,
+            Command::Migrate(migrate) => migrate.run(environment).await,
             Command::Identity(command) => command.run(environment).await,
             Command::Key(command) => command.run(),
         }

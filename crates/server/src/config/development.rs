@@ -6,9 +6,10 @@ use std::path::PathBuf;
 
 use courier::{RelaySettings, SmtpScheme};
 use engine::{MasterKey, Policy, Project, ProjectId, Projects};
+use store::Location;
 use web::TrustedProxies;
 
-use super::{Config, ConfigError, LogSettings, Origin, is_loopback_host};
+use super::{Config, ConfigError, LogSettings, Origin, database, is_loopback_host};
 
 /// The master key of every development database: published, so that several can share one. `serve` refuses it.
 pub(super) const MASTER_KEY: [u8; 32] = *b"countersign development key, 32B";
@@ -22,6 +23,7 @@ pub(crate) struct DevelopmentSettings {
     pub(crate) listen: SocketAddr,
     pub(crate) admin_listen: Option<SocketAddr>,
     pub(crate) data: PathBuf,
+    pub(crate) database: Option<String>,
     pub(crate) smtp: Option<String>,
     pub(crate) origin: Option<String>,
 }
@@ -38,7 +40,7 @@ pub(crate) fn is_development_host(host: &str) -> bool {
 impl Config {
     /// The configuration of `countersign dev`.
     pub(crate) fn development(settings: DevelopmentSettings) -> Result<Self, ConfigError> {
-        let DevelopmentSettings { listen, admin_listen, data, smtp, origin } = settings;
+        let DevelopmentSettings { listen, admin_listen, data, database, smtp, origin } = settings;
         let listeners = [("--listen", Some(listen)), ("--admin-listen", admin_listen)];
         for (flag, address) in listeners {
             if address.is_some_and(|address| !address.ip().is_loopback()) {
@@ -66,7 +68,10 @@ impl Config {
             listen,
             admin_listen,
             trusted_proxies: TrustedProxies::none(),
-            database: data.join("countersign.db"),
+            database: match database {
+                None => Location::File(data.join("countersign.db")),
+                Some(url) => database::from_url("--database", &url)?,
+            },
             master_key: MasterKey::new(MASTER_KEY),
             projects: Projects::new(project, []),
             relays: relays.transpose()?.into_iter().collect(),

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use engine::{
-    CodeFormat, Delivery, DeliveryOutcome, Error, IdentityId, LEAST_LIFE, MessageId, Naming, Purpose, RENEWAL, REPEAT,
-    Refusal, Registered, ResendMode, SessionId, Started, Timestamp,
+    CodeFormat, Delivery, DeliveryOutcome, Error, IdentityId, LEAST_LIFE, MessageId, Naming, NewFlow, Purpose, RENEWAL,
+    REPEAT, Refusal, Registered, ResendMode, SessionId, Started, Timestamp,
 };
 use proptest::prelude::*;
 use testkit::world::{LIFE, World};
@@ -41,7 +41,18 @@ enum Step {
     Guess {
         key: usize,
     },
+    /// Opens a flow in the place of whatever is called so.
+    Open {
+        key: usize,
+        purpose: Purpose,
+    },
+    Annotate {
+        key: usize,
+    },
     Register {
+        who: usize,
+    },
+    Erase {
         who: usize,
     },
     Deliver,
@@ -55,7 +66,7 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let key = || 0..KEYS.len();
     let who = || 0..PEOPLE.len();
-    let purpose = prop::sample::select(vec![Purpose::SignIn, Purpose::SignUp, Purpose::SignInOrUp]);
+    let purpose = || prop::sample::select(vec![Purpose::SignIn, Purpose::SignUp, Purpose::SignInOrUp]);
     let mode = || prop::sample::select(vec![ResendMode::SameCode, ResendMode::NewCode]);
     let wait = prop_oneof![
         4 => 0_u64..4_000,
@@ -64,11 +75,14 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(90_000_000_u64)
     ];
     prop_oneof![
-        8 => (key(), who(), purpose, mode()).prop_map(|(key, who, purpose, mode)| Step::Start { key, who, purpose, mode }),
+        8 => (key(), who(), purpose(), mode()).prop_map(|(key, who, purpose, mode)| Step::Start { key, who, purpose, mode }),
         4 => (key(), mode()).prop_map(|(key, mode)| Step::Resend { key, mode }),
         8 => (key(), 0_usize..4).prop_map(|(key, back)| Step::Try { key, back }),
         8 => key().prop_map(|key| Step::Guess { key }),
+        2 => (key(), purpose()).prop_map(|(key, purpose)| Step::Open { key, purpose }),
+        2 => key().prop_map(|key| Step::Annotate { key }),
         2 => who().prop_map(|who| Step::Register { who }),
+        1 => who().prop_map(|who| Step::Erase { who }),
         2 => Just(Step::Deliver),
         1 => Just(Step::Sweep),
         1 => Just(Step::Restart),
@@ -79,8 +93,10 @@ fn step() -> impl Strategy<Value = Step> {
 /// A flow, as far as anybody can tell from outside.
 #[derive(Debug, Clone)]
 struct Known {
-    who: usize,
+    /// Whose address was asked about; none where nobody's was yet.
+    who: Option<usize>,
     purpose: Purpose,
+    memo: Option<String>,
     /// Whether it concerns the one who owns the address.
     is_owners: bool,
     /// The live code; none where a decoy stands in its place.
@@ -105,7 +121,8 @@ struct Model {
     people: BTreeMap<usize, Person>,
     /// Codes in the order they were sent.
     sent: Vec<String>,
-    sessions: Vec<(SessionId, Timestamp)>,
+    /// Who is signed in, and until when.
+    sessions: Vec<(SessionId, Timestamp, IdentityId)>,
     delivered: BTreeSet<MessageId>,
 }
 
@@ -116,6 +133,8 @@ impl Known {
             Some(Refusal::FlowPassed)
         } else if now >= self.ends_at {
             Some(Refusal::FlowExpired)
+        } else if self.who.is_none() {
+            Some(Refusal::FlowNotFound)
         } else if self.attempts >= 5 {
             Some(Refusal::AttemptsExhausted)
         } else if now >= self.code_ends_at {
@@ -123,6 +142,13 @@ impl Known {
         } else {
             None
         }
+    }
+}
+
+impl Known {
+    /// Whether something may be asked in it.
+    fn is_live(&self, now: Timestamp) -> bool {
+        matches!(self.refusal(now), None | Some(Refusal::FlowNotFound))
     }
 }
 
@@ -157,13 +183,16 @@ impl Run {
                 self.verify(key, &typed.unwrap_or_else(|| "0".to_owned())).await;
             }
             Step::Guess { key } => self.verify(key, "1").await,
+            Step::Open { key, purpose } => self.open(key, purpose).await,
+            Step::Annotate { key } => self.annotate(key).await,
+            Step::Erase { who } => self.erase(who).await,
             Step::Register { who } => self.register(who).await,
             Step::Deliver => self.deliver().await,
             Step::Sweep => {
                 let before = self.now().minus(DAY);
                 self.world.engine.sweep().await.unwrap();
                 self.model.flows.retain(|_, known| known.ends_at >= before);
-                self.model.sessions.retain(|(_, ends_at)| *ends_at >= before);
+                self.model.sessions.retain(|(_, ends_at, _)| *ends_at >= before);
             }
             Step::Restart => self.world.reopen().await,
             Step::Wait { milliseconds } => self.world.clock.advance(Duration::from_millis(milliseconds)),
@@ -175,9 +204,11 @@ impl Run {
         challenge.mode = mode;
         challenge.format = FORMAT;
         let started = self.world.engine.start_challenge(&self.world.context(), challenge).await.unwrap();
-        let before = self.model.flows.get(&key).filter(|it| it.refusal(self.now()).is_none()).cloned();
-        // Anybody can name these flows: a question that somebody can answer holds.
-        let asked = before.as_ref().filter(|it| it.who == who && (it.purpose == purpose || it.code.is_some()));
+        let before = self.model.flows.get(&key).filter(|it| it.is_live(self.now())).cloned();
+        // Anybody can name these flows: a question that somebody can answer holds. A note is part of what is asked.
+        let is_same =
+            |it: &&Known| it.who == Some(who) && (it.purpose == purpose && it.memo.is_none() || it.code.is_some());
+        let asked = before.as_ref().filter(is_same);
         let (is_same, purpose) = (asked.is_some(), asked.map_or(purpose, |it| it.purpose));
         self.asked(key, before, is_same.then_some(mode), (who, purpose), &started).await;
     }
@@ -192,7 +223,7 @@ impl Run {
         };
         match (answer, expected, before) {
             (Ok(started), None, Some(known)) => {
-                let question = (known.who, known.purpose);
+                let question = (known.who.unwrap(), known.purpose);
                 self.asked(key, Some(known), Some(mode), question, &started).await;
             }
             (Err(Error::Refused { refusal, .. }), Some(expected), _) => assert_eq!(refusal, expected),
@@ -237,8 +268,10 @@ impl Run {
             }
         };
         let known = Known {
-            who,
+            who: Some(who),
             purpose,
+            // Asking something else replaces the note, here by none.
+            memo: before.as_ref().and_then(|before| before.memo.clone()).filter(|_| again.is_some()),
             is_owners,
             code: code.clone(),
             sent_at: now,
@@ -281,7 +314,7 @@ impl Run {
             return;
         }
         known.has_passed = true;
-        let (who, purpose, is_owners) = (known.who, known.purpose, known.is_owners);
+        let (who, purpose, is_owners) = (known.who.unwrap(), known.purpose, known.is_owners);
         let person = self.model.people.get(&who).copied();
         let expected = match (purpose, person) {
             (Purpose::SignUp, Some(_)) if !is_owners => Some(Refusal::AddressTaken),
@@ -294,9 +327,9 @@ impl Run {
                 assert!(person.is_none_or(|person| person.id == verified.identity.id));
                 self.model.people.insert(who, Person { id: verified.identity.id, is_proven: true });
                 let session = verified.session.unwrap();
-                self.model.sessions.push((session.id, session.expires_at));
+                self.model.sessions.push((session.id, session.expires_at, session.identity));
                 if person.is_some_and(|person| !person.is_proven) {
-                    self.model.flows.retain(|other, it| *other == key || !it.is_owners || it.who != who);
+                    self.model.flows.retain(|other, it| *other == key || !it.is_owners || it.who != Some(who));
                 }
                 if let Some(known) = self.model.flows.get_mut(&key) {
                     known.is_owners = true;
@@ -305,6 +338,51 @@ impl Run {
             (Err(Error::Refused { refusal, .. }), Some(expected)) => assert_eq!(refusal, expected),
             (answer, expected) => panic!("{answer:?} where {expected:?} was to be expected"),
         }
+    }
+
+    async fn open(&mut self, key: usize, purpose: Purpose) {
+        let handle = self.world.handle(KEYS[key]);
+        let new = NewFlow { handle, purpose, device: None, attributes: None, memo: None, flow_life: LIFE };
+        let flow = self.world.engine.open_flow(&self.world.context(), new).await.unwrap();
+        let known = Known {
+            who: None,
+            purpose,
+            memo: None,
+            is_owners: false,
+            code: None,
+            sent_at: flow.issued_at,
+            code_ends_at: flow.expires_at,
+            ends_at: flow.expires_at,
+            attempts: 0,
+            has_passed: false,
+        };
+        self.model.flows.insert(key, known);
+    }
+
+    async fn annotate(&mut self, key: usize) {
+        let memo = self.now().millis().to_string();
+        let answer = self.world.engine.annotate(self.world.handle(KEYS[key]), memo.clone()).await;
+        match self.model.flows.get_mut(&key) {
+            Some(known) => {
+                answer.unwrap();
+                known.memo = Some(memo);
+            }
+            None => assert!(matches!(answer, refused!(Refusal::FlowNotFound)), "{answer:?}"),
+        }
+    }
+
+    async fn erase(&mut self, who: usize) {
+        let Some(person) = self.model.people.remove(&who) else { return };
+        let now = self.now();
+        self.world.engine.erase_identity(&self.world.context(), person.id).await.unwrap();
+        self.model.flows.retain(|_, it| !it.is_owners || it.who != Some(who));
+        for (_, ends_at, identity) in &mut self.model.sessions {
+            if *identity == person.id {
+                *ends_at = now.min(*ends_at);
+            }
+        }
+        let again = self.world.engine.erase_identity(&self.world.context(), person.id).await;
+        assert!(matches!(again, refused!(Refusal::IdentityNotFound)), "{again:?}");
     }
 
     async fn register(&mut self, who: usize) {
@@ -341,8 +419,13 @@ impl Run {
             let known = self.model.flows.get(&key);
             assert_eq!(kept.is_some(), known.is_some());
             let (Some(kept), Some(known)) = (kept, known) else { continue };
-            assert_eq!(kept.challenge.as_ref().unwrap().attempts, known.attempts);
-            let owner = self.model.people.get(&known.who).map(|person| person.id).filter(|_| known.is_owners);
+            assert_eq!(kept.challenge.as_ref().map(|it| it.attempts), known.who.map(|_| known.attempts));
+            assert_eq!(kept.memo, known.memo);
+            let owner = known
+                .who
+                .and_then(|who| self.model.people.get(&who))
+                .map(|person| person.id)
+                .filter(|_| known.is_owners);
             assert_eq!(kept.identity, owner);
         }
         for (who, name) in PEOPLE.iter().enumerate() {
@@ -352,9 +435,11 @@ impl Run {
             let is_proven = owner.is_some_and(|it| it.address.verified_at.is_some());
             assert_eq!(is_proven, person.is_some_and(|it| it.is_proven));
         }
-        for (session, ends_at) in &self.model.sessions {
-            let kept = self.world.session(*session).await.unwrap();
-            assert_eq!(kept.is_live(self.now()), self.now() < *ends_at);
+        for (session, ends_at, identity) in &self.model.sessions {
+            let is_somebodys = self.model.people.values().any(|person| person.id == *identity);
+            let kept = self.world.session(*session).await;
+            assert_eq!(kept.is_some(), is_somebodys, "without its identity a session is nobody's");
+            assert_eq!(kept.is_some_and(|kept| kept.is_live(self.now())), self.now() < *ends_at);
         }
     }
 }

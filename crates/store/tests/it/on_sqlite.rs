@@ -7,13 +7,23 @@ const BACKEND: Backend = Backend::Sqlite;
 
 #[path = "contract.rs"]
 mod contract;
+#[path = "devices.rs"]
+mod devices;
+#[path = "identities.rs"]
+mod identities;
 #[path = "kept.rs"]
 mod kept;
+#[path = "links.rs"]
+mod links;
 #[path = "machine.rs"]
 mod machine;
+#[path = "opened.rs"]
+mod opened;
 #[path = "owed.rs"]
 mod owed;
 #[path = "races.rs"]
 mod races;
 #[path = "secrets.rs"]
 mod secrets;
+#[path = "tickets.rs"]
+mod tickets;

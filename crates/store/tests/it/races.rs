@@ -3,8 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use engine::{Error, Naming, Purpose, Refusal, Registered, ResendMode, VerificationOutcome};
-use testkit::world::{World, other_than};
+use engine::{
+    Error, IdentityChange, Naming, NewTicket, Purpose, Refusal, Registered, ResendMode, SessionTerms, Taking,
+    VerificationOutcome,
+};
+use testkit::world::{LIFE, World, other_than};
 use tokio::task::JoinSet;
 
 use crate::support::*;
@@ -165,4 +168,83 @@ async fn many_couriers_at_once_take_each_message_once() {
     // What one looks at while it takes others no second one does: that waits for the next time.
     taken.extend(world.engine.lease_messages(40).await.unwrap().into_iter().map(|it| it.id));
     assert_eq!((taken.len(), taken.iter().collect::<BTreeSet<_>>().len()), (40, 40));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_who_take_one_ticket_at_once_one_succeeds_and_its_session_is_ended() {
+    for count in [2, 16] {
+        let world = Arc::new(world!());
+        let ada = world.sign_in("flow", &address("ada")).await;
+        let new = NewTicket {
+            kind: "code",
+            binding: [1; 32],
+            identity: Some(ada.identity.id),
+            method: "email",
+            body: b"",
+            life: LIFE,
+        };
+        let ticket = Arc::new(world.engine.put_ticket(&world.context(), new).await.unwrap());
+        let answers = at_once(&world, count, |world, _| {
+            let ticket = Arc::clone(&ticket);
+            async move {
+                let session = Some(SessionTerms::of(LIFE));
+                let taking = Taking { kind: "code", ticket: ticket.expose(), binding: [1; 32], session };
+                world.engine.take_ticket(&world.context(), taking).await
+            }
+        })
+        .await;
+        let (taken, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
+        assert_eq!((taken.len(), refused.len()), (1, count - 1));
+        assert!(refused.into_iter().all(|answer| refusal(answer) == Some(Refusal::TicketReused)));
+        let session = taken.into_iter().next().unwrap().unwrap().session.unwrap();
+        let caller = world.engine.caller(&world.context(), session.id).await;
+        assert_eq!(refusal(caller), Some(Refusal::SessionEnded), "nobody can say which of them was meant");
+        assert_eq!(world.row::<i64>("SELECT count(*) FROM sessions"), 2, "hers of before, and that one");
+        let before = world.engine.caller(&world.context(), ada.session.unwrap().id).await;
+        assert_eq!(refusal(before), None);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_changes_made_from_one_revision_at_once_one_is_made() {
+    let world = Arc::new(world!());
+    let id = world.sign_in("flow", &address("ada")).await.identity.id;
+    let answers = at_once(&world, 16, |world, number| async move {
+        let traits = Some(format!(r#"{{"number":{number}}}"#));
+        let change = IdentityChange { revision: Some(1), traits, ..IdentityChange::default() };
+        world.engine.change_identity(&world.context(), id, change).await
+    })
+    .await;
+    let (mut made, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
+    assert_eq!((made.len(), refused.len()), (1, 15));
+    assert!(refused.into_iter().all(|answer| refusal(answer) == Some(Refusal::IdentityChanged)));
+    let kept = world.engine.identity(&world.context(), id).await.unwrap();
+    assert_eq!(kept, made.remove(0).unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_identity_that_is_erased_while_its_owner_signs_in_leaves_nothing_alive() {
+    for round in 0..10 {
+        let world = Arc::new(world!());
+        let ada = address("ada");
+        let id = world.sign_in("before", &ada).await.identity.id;
+        world.start("flow", Purpose::SignIn, &ada).await.unwrap();
+        let code = Arc::new(world.code(&ada).await.unwrap());
+        at_once(&world, 8, |world, number| {
+            let code = Arc::clone(&code);
+            async move {
+                if number == round % 8 {
+                    world.engine.erase_identity(&world.context(), id).await.unwrap();
+                } else {
+                    let _ = refusal(world.verify("flow", &code).await);
+                }
+            }
+        })
+        .await;
+        let left: i64 = world.row(
+            "SELECT (SELECT count(*) FROM identities) + (SELECT count(*) FROM addresses) + \
+             (SELECT count(*) FROM flows) + (SELECT count(*) FROM sessions WHERE ended_at IS NULL)",
+        );
+        assert_eq!(left, 0, "round {round}");
+    }
 }

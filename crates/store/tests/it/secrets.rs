@@ -5,7 +5,10 @@ use std::fs;
 use std::sync::Arc;
 
 use aws_lc_rs::{digest, hmac};
-use engine::{Flow, Keys, Lease, MasterKey, OpenError, Operation as _, OutboxMessage, Purpose};
+use engine::{
+    Flow, Keys, Lease, MasterKey, NewFlow, NewTicket, OpenError, Operation as _, OutboxMessage, Purpose, SessionTerms,
+    Strangers, Taking,
+};
 use testkit::world::{Backend, LIFE, MASTER_KEY, World, unlimited};
 
 use crate::support::*;
@@ -56,9 +59,8 @@ fn dump(world: &World) -> Vec<u8> {
 /// A field of a backup as the bytes that are kept, where it is not kept as text: else a code would be found by chance in the digits
 /// that they are written with.
 fn as_kept(field: &str) -> Vec<u8> {
-    if let Some(digits) = field.strip_prefix("\\\\x") {
-        let pairs = digits.as_bytes().chunks_exact(2).map(|pair| str::from_utf8(pair).unwrap());
-        return pairs.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect();
+    if let Some(bytes) = field.strip_prefix('\\').filter(|bytes| bytes.starts_with("\\x")) {
+        return Value::of_text(bytes);
     }
     match field.parse::<i64>() {
         Ok(number) if field.len() != 6 => number.to_be_bytes().to_vec(),
@@ -189,4 +191,87 @@ async fn a_newer_master_key_opens_while_the_older_is_listed() {
     world.verify("flow", &code).await.unwrap();
     world.clock.advance(LIFE);
     world.sign_in("flow", &ada).await;
+}
+
+/// `text` as it is, and the bytes that it may be another writing of.
+fn writings(text: &str) -> Vec<Vec<u8>> {
+    let symbols = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let (mut bytes, mut bits, mut length) = (Vec::new(), 0_u32, 0);
+    for byte in text.bytes() {
+        let Some(value) = symbols.iter().position(|symbol| *symbol == byte) else { continue };
+        (bits, length) = (bits << 6 | u32::try_from(value).unwrap(), length + 6);
+        if length >= 8 {
+            length -= 8;
+            bytes.push(u8::try_from(bits >> length & 0xff).unwrap());
+        }
+    }
+    vec![text.as_bytes().to_vec(), bytes]
+}
+
+#[tokio::test]
+async fn st_59_neither_what_a_ticket_is_called_nor_what_it_holds_nor_a_link_nor_a_flows_name_is_in_the_file() {
+    let world = world!();
+    let context = world.context();
+    let flow_name = "3fa5b2f2-0f6f-4b1d-9a51-52b7b0c3a001";
+    let new = NewFlow {
+        handle: world.handle(flow_name),
+        purpose: Purpose::SignIn,
+        device: Some(world.engine.new_device_id(&context)),
+        attributes: None,
+        memo: None,
+        flow_life: LIFE,
+    };
+    world.engine.open_flow(&context, new).await.unwrap();
+    let link = "https://accounts.example.com/self-service/verification?flow=";
+    for (name, strangers) in [("ada", Strangers::Silent), ("nobody", Strangers::Told)] {
+        let mut challenge = world.challenge(flow_name, Purpose::SignInOrUp, &address(name));
+        if strangers == Strangers::Told {
+            (challenge.handle, challenge.purpose) = (world.handle("told"), Purpose::SignIn);
+        }
+        challenge.link = Some(format!("{link}{flow_name}&code={{code}}"));
+        challenge.strangers = strangers;
+        world.engine.start_challenge(&context, challenge).await.unwrap();
+    }
+    let code = world.code(&address("ada")).await.unwrap();
+    let verified = world.verify(flow_name, &code).await.unwrap();
+
+    let body = "what the ticket holds: n-0S6_WzA2Mj";
+    let mut tickets = Vec::new();
+    for _ in 0..20 {
+        let new = NewTicket {
+            kind: "code",
+            binding: [1; 32],
+            identity: Some(verified.identity.id),
+            method: "email",
+            body: body.as_bytes(),
+            life: LIFE,
+        };
+        tickets.push(world.engine.put_ticket(&context, new).await.unwrap().expose().clone());
+    }
+    // Some are taken, some are taken twice, some are burned.
+    for (index, ticket) in tickets.iter().take(12).enumerate() {
+        let binding = [u8::from(index % 3 != 2); 32];
+        for _ in 0..=index % 2 {
+            let session = Some(SessionTerms::of(LIFE));
+            let taking = Taking { kind: "code", ticket, binding, session };
+            let _ = world.engine.take_ticket(&context, taking).await;
+        }
+    }
+    let session = verified.session.unwrap().id.get();
+    let bearer = world.engine.bearer("session", session);
+    let tag = bearer.expose()[8..].to_vec();
+
+    let running = dump(&world);
+    world.stop().await;
+    let stopped = dump(&world);
+    let mut needles: Vec<_> = tickets.iter().flat_map(|ticket| writings(ticket)).collect();
+    needles.extend([body, link, flow_name, "accounts.example.com", "code={code}"].map(|text| text.as_bytes().to_vec()));
+    needles.push(tag);
+    for bytes in [running, stopped] {
+        let has = |needle: &[u8]| found(&bytes, &HashSet::from([needle.to_vec()])) > 0;
+        assert!(has(&session.to_be_bytes()[2..]) && has(b"ada@example.com"), "it is the right file");
+        for needle in &needles {
+            assert!(!has(needle), "{}", String::from_utf8_lossy(needle));
+        }
+    }
 }

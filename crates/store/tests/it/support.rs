@@ -59,6 +59,28 @@ impl Value for String {
     }
 }
 
+impl Value for Option<String> {
+    fn of_sqlite(row: &rusqlite::Row<'_>) -> Self {
+        row.get(0).unwrap()
+    }
+
+    fn of_text(text: &str) -> Self {
+        Some(text.to_owned()).filter(|text| !text.is_empty())
+    }
+}
+
+impl Value for Vec<u8> {
+    fn of_sqlite(row: &rusqlite::Row<'_>) -> Self {
+        row.get(0).unwrap()
+    }
+
+    fn of_text(text: &str) -> Self {
+        let digits = text.strip_prefix("\\x").unwrap().as_bytes();
+        let pairs = digits.chunks_exact(2).map(|pair| str::from_utf8(pair).unwrap());
+        pairs.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect()
+    }
+}
+
 /// What these tests do to a world beside asking its engine.
 pub(crate) trait Look {
     /// Signs in or up with `address` in the flow called `key`.
