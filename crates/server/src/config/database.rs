@@ -1,5 +1,6 @@
 //! Where the database is: a file, or the URL of a PostgreSQL database, whose password has a file of its own.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use engine::Secret;
@@ -51,8 +52,13 @@ fn with_password(url: &str, password: &Secret<String>) -> Result<String, ConfigE
     else {
         return Err(ConfigError::new("database.url must name a user, and no password beside database.password_file"));
     };
-    let encoded: String = password.expose().bytes().map(|byte| format!("%{byte:02X}")).collect();
-    Ok(format!("{scheme}://{user}:{encoded}{rest}"))
+    let mut url = format!("{scheme}://{user}:");
+    for byte in password.expose().bytes() {
+        // Writing to text does not fail.
+        let _ = write!(url, "%{byte:02X}");
+    }
+    url.push_str(rest);
+    Ok(url)
 }
 
 #[cfg(test)]

@@ -68,7 +68,7 @@ pub(super) async fn keep_number(store: Arc<PostgresStore>, number: NodeNumber, e
                 tracing::error!(number = number.get(), "the node's number is another's: stopping");
                 return;
             }
-            Err(error) if engine.now() < kept_at.plus(NODE_LEASE - 2 * KEEP) => {
+            Err(error) if engine.now().plus(2 * KEEP) < kept_at.plus(NODE_LEASE) => {
                 tracing::warn!(%error, "the node's number could not be kept and will be tried again");
             }
             Err(error) => {

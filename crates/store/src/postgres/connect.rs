@@ -312,7 +312,8 @@ impl Manager for Connector {
         if self.rests() {
             return Err(ConnectError::Resting);
         }
-        let made = match timeout(MAKING, Link::make(&self.target)).await {
+        // Boxed: what a driver needs to connect is large, and would be in every operation that may have to wait for it.
+        let made = match timeout(MAKING, Box::pin(Link::make(&self.target))).await {
             Ok(made) => made.map_err(ConnectError::Driver),
             Err(_) => Err(ConnectError::TooSlow),
         };
