@@ -6,13 +6,14 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "in a test kit, what cannot go on fails the test")]
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use engine::{
-    Address, Attempt, Client, Clock as _, CodeFormat, Context, Disclosure, Engine, Entropy as _, Event, Handle,
-    MasterKey, Naming, NewChallenge, Observer, OpenError, Parts, Policy, Project, ProjectId, Projects, Purpose,
-    ResendMode, Result, Session, SessionId, SessionTerms, Started, Store, Strangers, VerificationOutcome, Verified,
+    Address, Attempt, Client, Clock as _, CodeFormat, Context, Disclosure, Engine, Event, Handle, MasterKey, Naming,
+    NewChallenge, Observer, OpenError, Parts, Policy, Project, ProjectId, Projects, Purpose, ResendMode, Result,
+    Session, SessionId, SessionTerms, Started, Store, Strangers, VerificationOutcome, Verified,
 };
 use store::{Database, Location, NodeNumber};
 
@@ -155,7 +156,7 @@ impl World {
 
     async fn at(place: Place, policy: Policy, clock: Arc<ManualClock>, events: Arc<Events>, seed: u64) -> Self {
         let entropy = Arc::new(SeededEntropy::new(seed));
-        let (store, number) = open(&place, &events, &clock, &entropy).await;
+        let (store, number) = open(&place, &events, &clock).await;
         let calls = Arc::new(Counted::new(store.store()));
         let parts = Parts {
             store: Arc::clone(&calls) as Arc<dyn Store>,
@@ -187,7 +188,7 @@ impl World {
     /// If the store does not open.
     pub async fn reopen_with(&mut self, master_key: MasterKey) -> std::result::Result<(), OpenError> {
         self.stop().await;
-        (self.store, self.number) = open(&self.place, &self.events, &self.clock, &self.entropy).await;
+        (self.store, self.number) = open(&self.place, &self.events, &self.clock).await;
         self.calls = Arc::new(Counted::new(self.store.store()));
         let parts = Parts {
             store: Arc::clone(&self.calls) as Arc<dyn Store>,
@@ -313,12 +314,7 @@ fn database(folder: &TempFolder) -> PathBuf {
 }
 
 /// Opens the store, and takes a number for the node where there may be several.
-async fn open(
-    place: &Place,
-    events: &Arc<Events>,
-    clock: &ManualClock,
-    entropy: &SeededEntropy,
-) -> (Database, Option<NodeNumber>) {
+async fn open(place: &Place, events: &Arc<Events>, clock: &ManualClock) -> (Database, Option<NodeNumber>) {
     let location = match place {
         Place::Folder(folder) => Location::File(database(folder)),
         Place::Cluster(database) => Location::Url(database.url()),
@@ -327,8 +323,10 @@ async fn open(
     let number = match &opened {
         Database::Sqlite(_) => None,
         Database::Postgres(store) => {
-            let mut holder = [0; 16];
-            entropy.fill(&mut holder);
+            // Not out of the world's randomness: that shall be the same on every database.
+            static HOLDERS: AtomicU64 = AtomicU64::new(1);
+            let [process, count] = [u64::from(std::process::id()), HOLDERS.fetch_add(1, Ordering::Relaxed)];
+            let holder = (u128::from(process) << 64 | u128::from(count)).to_be_bytes();
             Some(store.take_number(clock.now(), holder).await.expect("a number is free"))
         }
     };

@@ -23,6 +23,9 @@ mod ticket;
 mod trip;
 mod vault;
 
+#[cfg(test)]
+mod tests;
+
 use std::error::Error as _;
 use std::fmt;
 use std::sync::Arc;

@@ -13,7 +13,7 @@ use tokio_postgres::{Error, Row};
 use super::connect::Link;
 use super::operations::Load;
 use super::run::{Again, Shared, driver};
-use super::trip::{Failure, Step, Trip, all, command};
+use super::trip::{Failure, Step, Trip, command};
 use super::{PostgresStore, device, flow, identity, outbox, session, ticket, vault};
 use crate::error::unavailable;
 use crate::moment;
@@ -49,7 +49,7 @@ macro_rules! look {
     }};
 }
 
-/// A change that no rule of the engine is about: `$steps` are sent in one trip, in a transaction of their own.
+/// A change that no rule of the engine is about: `$steps` in a transaction of their own.
 macro_rules! write {
     ($store:expr, $name:literal, $link:ident => [$($step:expr),+]) => {{
         let shared = Arc::clone(&$store.shared);
@@ -60,7 +60,7 @@ macro_rules! write {
                 let lent = shared.lend().await?;
                 let answered = {
                     let $link = lent.link()?;
-                    in_one_trip($link, vec![$(Box::pin($step)),+]).await
+                    in_a_transaction($link, vec![$(Box::pin($step)),+]).await
                 };
                 match answered {
                     Written::Done(answers) => {
@@ -83,33 +83,26 @@ macro_rules! write {
     }};
 }
 
-/// What came of a change in one trip.
+/// What came of such a change.
 enum Written {
     /// It is durable.
     Done(Vec<Vec<Row>>),
-    /// The server said that it is not.
+    /// It is not.
     Undone(Error),
     /// Nobody knows.
     Unknown(Error),
 }
 
-/// Sends `steps` as one transaction, without waiting in between.
-async fn in_one_trip<'a>(link: &'a Link, steps: Vec<Step<'a>>) -> Written {
-    let mut all_steps = vec![command(link, "BEGIN")];
-    all_steps.extend(steps);
-    all_steps.push(command(link, "COMMIT"));
-    let mut answers = all(all_steps).await;
-    let committed = answers.pop().unwrap_or_else(|| Ok(Vec::new()));
-    let mut rows = Vec::new();
-    for answer in answers.into_iter().skip(1) {
-        match answer {
-            Ok(answer) => rows.push(answer),
-            Err(error) if error.as_db_error().is_some() => return Written::Undone(error),
-            Err(error) => return Written::Unknown(error),
-        }
-    }
-    match committed {
-        Ok(_) => Written::Done(rows),
+/// Sends `steps` as one transaction, which is committed in a trip of its own: what fails before that has certainly left nothing.
+async fn in_a_transaction<'a>(link: &'a Link, steps: Vec<Step<'a>>) -> Written {
+    let mut trip = Trip::begin(link);
+    let places: Vec<_> = steps.into_iter().map(|step| trip.add(step)).collect();
+    let mut answers = match trip.run().await {
+        Ok(answers) => answers,
+        Err(error) => return Written::Undone(error),
+    };
+    match command(link, "COMMIT").await {
+        Ok(_) => Written::Done(places.into_iter().map(|place| answers.take(place)).collect()),
         Err(error) => Written::Unknown(error),
     }
 }
