@@ -4,7 +4,7 @@
 //! `content-length`.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,10 +39,12 @@ impl Http {
         self.ask(&format!("GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")).await
     }
 
-    async fn post(&mut self, path: &str, body: &str) -> io::Result<String> {
+    /// `from` is where it seems to come from: who believes his peer sees so many networks.
+    async fn post(&mut self, path: &str, from: Ipv4Addr, body: &str) -> io::Result<String> {
         let length = body.len();
         self.ask(&format!(
-            "POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+            "POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nx-forwarded-for: {from}\r\ncontent-type: application/json\r\n\
+             content-length: {length}\r\n\r\n{body}"
         ))
         .await
     }
@@ -150,8 +152,11 @@ impl Person {
 
     async fn sign_in(&self, round: u64, http: &mut Http) -> io::Result<Took> {
         let email = Sink::address(self.number, round % u64::from(self.addresses));
+        // Sixteen million networks, used in turn.
+        let turn = self.number.wrapping_shl(16).wrapping_add(u32::try_from(round & 0xffff).unwrap_or_default());
+        let from = Ipv4Addr::from_bits(0x0a00_0000 | (turn & 0x00ff_ffff));
         let began = Instant::now();
-        let answer = http.post("/v1/login", &format!(r#"{{"email":"{email}"}}"#)).await?;
+        let answer = http.post("/v1/login", from, &format!(r#"{{"email":"{email}"}}"#)).await?;
         let started = Instant::now();
         let token =
             quoted(&answer, r#""auth_flow_token":""#).ok_or_else(|| io::Error::other("a start without a token"))?;
@@ -160,7 +165,7 @@ impl Person {
             .map_err(|_| io::Error::other("no mail in time"))?;
         let mailed = Instant::now();
         let body = format!(r#"{{"auth_flow_token":"{token}","code":"{code}"}}"#);
-        let answer = http.post("/v1/login/email-code", &body).await?;
+        let answer = http.post("/v1/login/email-code", from, &body).await?;
         let verified = Instant::now();
         quoted(&answer, r#""success":{"token":""#).ok_or_else(|| io::Error::other("a right code was refused"))?;
         Ok(Took { start: started - began, mail: mailed - started, verification: verified - mailed })

@@ -48,6 +48,12 @@ struct Options {
     /// How many addresses each client signs in with, in turn. The first time creates an account.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
     addresses: u32,
+    /// Run `countersign serve` with the limits of production: nobody signs in twice, and everybody comes from a network of his own.
+    #[arg(long)]
+    production: bool,
+    /// A line of the project's configuration, with `--production`: what it limits by default, nobody here reaches but the project's cap.
+    #[arg(long, default_value = "project_messages_per_hour = 1000000", value_name = "LINE")]
+    project: String,
     /// A folder on the disk to measure; the database is made in a new folder inside of it, which is removed afterwards.
     #[arg(long, default_value = "target/bench", value_name = "DIR")]
     data: PathBuf,
@@ -79,14 +85,20 @@ async fn run(options: &Options) -> io::Result<()> {
     let mut receiving = JoinSet::new();
     receiving.spawn(Arc::clone(&sink).receive(mail.listener));
 
-    let mut server = Server::start(&options.binary, folder.path(), mail.port).await?;
+    let mut server = if options.production {
+        Server::serve(&options.binary, folder.path(), mail.port, &options.project).await?
+    } else {
+        Server::start(&options.binary, folder.path(), mail.port).await?
+    };
+    // In production an address is sent a code every half a minute, so each is signed in with once.
+    let addresses = if options.production { u32::MAX } else { options.addresses };
     sleep(IDLE).await;
     let idle = server.costs()?;
 
     let meter = Arc::new(Meter::default());
     let mut people = JoinSet::new();
     for number in 0..options.clients {
-        let person = Person::new(number, options.addresses, server.address(), Arc::clone(&sink));
+        let person = Person::new(number, addresses, server.address(), Arc::clone(&sink));
         people.spawn(person.sign_in_again_and_again(Arc::clone(&meter)));
     }
     sleep(Duration::from_secs(options.warm_up)).await;

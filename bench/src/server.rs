@@ -9,13 +9,16 @@ use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::client::Http;
 use crate::machine::{self, Costs};
 
 /// It is up long before; one that is not is not worth waiting for.
 const STARTING: Duration = Duration::from_secs(10);
+
+/// How often a server that is awaited is looked at.
+const LOOK: Duration = Duration::from_millis(2);
 
 /// A graceful stop waits for mails, at most this long.
 const STOPPING: Duration = Duration::from_secs(30);
@@ -35,17 +38,12 @@ impl Server {
     /// Starts `binary` with its data in `folder` and its mail sent to `smtp_port`, and waits for its first answer.
     pub(crate) async fn start(binary: &Path, folder: &Path, smtp_port: u16) -> io::Result<Self> {
         let began = Instant::now();
-        let mut child = Command::new(binary)
-            .args(["dev", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data"])
-            .arg(folder)
-            .args(["--smtp", &format!("smtp://127.0.0.1:{smtp_port}")])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            // To be read where it goes wrong.
-            .stderr(Stdio::inherit())
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|error| io::Error::other(format!("cannot start {}: {error}", binary.display())))?;
+        let mut child = spawned(
+            Command::new(binary)
+                .args(["dev", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data"])
+                .arg(folder)
+                .args(["--smtp", &format!("smtp://127.0.0.1:{smtp_port}")]),
+        )?;
         let output = child.stdout.take().ok_or_else(|| io::Error::other("the server has no output"))?;
         let mut greeting = BufReader::new(output).lines();
         let (public, operator) = timeout(STARTING, addresses(&mut greeting))
@@ -53,6 +51,44 @@ impl Server {
             .map_err(|_| io::Error::other("the server did not say where it is"))??;
         Http::connect(public).await?.get("/.well-known/jwks.json").await?;
         Ok(Self { child, _greeting: greeting, public, operator, startup: began.elapsed() })
+    }
+
+    /// Starts `binary serve` with its data in `folder`, mail sent to `smtp_port`, this process as its trusted proxy and `project` in the
+    /// configuration of its project, and waits until it is ready.
+    pub(crate) async fn serve(binary: &Path, folder: &Path, smtp_port: u16, project: &str) -> io::Result<Self> {
+        let (public, operator) = (free_address()?, free_address()?);
+        let configuration = format!(
+            "origin = \"http://{public}\"\n\
+             server = {{ listen = \"{public}\", admin_listen = \"{operator}\", trusted_proxies = [\"127.0.0.1\"] }}\n\
+             database.path = \"countersign.db\"\n\
+             mail.from = \"load@load.test\"\n\
+             log.level = \"warn\"\n\
+             [[mail.relays]]\nurl = \"smtp+plain://127.0.0.1:{smtp_port}\"\n\
+             [[projects]]\nid = \"main\"\nsign_up = true\n{project}\n"
+        );
+        let file = folder.join("countersign.toml");
+        std::fs::write(&file, configuration)?;
+        let began = Instant::now();
+        let mut child = spawned(
+            Command::new(binary)
+                .arg("serve")
+                .arg("--config")
+                .arg(&file)
+                // Nobody's: 32 bytes that are all the same.
+                .env("COUNTERSIGN__KEYS__MASTER_KEY", "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc="),
+        )?;
+        let output = child.stdout.take().ok_or_else(|| io::Error::other("the server has no output"))?;
+        let ready = async {
+            loop {
+                let asked = async { Http::connect(operator).await?.get("/readyz").await };
+                match asked.await {
+                    Ok(_) => return,
+                    Err(_) => sleep(LOOK).await,
+                }
+            }
+        };
+        timeout(STARTING, ready).await.map_err(|_| io::Error::other("the server did not come up"))?;
+        Ok(Self { child, _greeting: BufReader::new(output).lines(), public, operator, startup: began.elapsed() })
     }
 
     /// Where it listens.
@@ -91,6 +127,18 @@ impl Server {
             Err(_) => Err(io::Error::other("the server did not stop in time")),
         }
     }
+}
+
+/// Starts a server that is read from and ends with its value.
+fn spawned(command: &mut Command) -> io::Result<Child> {
+    // What it says of errors is to be read where it goes wrong.
+    let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).kill_on_drop(true);
+    command.spawn().map_err(|error| io::Error::other(format!("the server cannot be started: {error}")))
+}
+
+/// An address that nobody listens at, for now.
+fn free_address() -> io::Result<SocketAddr> {
+    std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()
 }
 
 /// Where the greeting says the server and its operator's pages are.

@@ -19,7 +19,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::{Channel, Content, Delivery, DeliveryOutcome, Engine, LEAST_LIFE, Leased, ProjectId};
+use engine::{Channel, Content, Delivery, DeliveryOutcome, Engine, Leased, ProjectId};
 use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -187,8 +187,8 @@ impl Desk {
     fn write(&self, message: &Leased) -> Result<Composed, DeliveryOutcome> {
         let now = self.engine.now();
         // The engine looked when it leased the message; the task may have had to wait since.
-        if message.not_after < now.plus(LEAST_LIFE) {
-            return Err(DeliveryOutcome::Deferred { reason: "the code has less than a minute to live".to_owned() });
+        if !message.is_worth_sending(now) {
+            return Err(DeliveryOutcome::Deferred { reason: "the code has too little left to live".to_owned() });
         }
         if message.recipient.channel() != Channel::Email {
             return Err(DeliveryOutcome::Deferred { reason: "no transport for this channel".to_owned() });

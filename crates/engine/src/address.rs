@@ -128,9 +128,16 @@ fn is_dot_atom(text: &str) -> bool {
     text.split('.').all(|atom| !atom.is_empty() && atom.bytes().all(is_atext))
 }
 
-/// The domain in lower-case A-labels, or nothing if it is no host name of at least two labels (`localhost` excepted).
-fn canonical_domain(domain: &str) -> Option<String> {
-    let domain = idna::domain_to_ascii_strict(domain).ok()?;
+/// The domain in lower-case A-labels, or nothing if it is no host name of at least two labels (`localhost` excepted), or is written
+/// in characters that only look like those of its name: UTS 46 would fold a Kelvin sign into a k and drop a soft hyphen, so that two
+/// texts that differ would be one address.
+fn canonical_domain(typed: &str) -> Option<String> {
+    let domain = idna::domain_to_ascii_strict(typed).ok()?;
+    if !typed.is_ascii() {
+        let (shown, result) = idna::domain_to_unicode(&domain);
+        let is_other = |symbol: char| symbol.is_ascii() || symbol.to_lowercase().all(|lower| !lower.is_ascii());
+        result.ok().filter(|()| shown == typed.to_lowercase() && typed.chars().all(is_other))?;
+    }
     let is_label = |label: &str| {
         !label.is_empty()
             && label.len() <= LONGEST_LABEL
@@ -210,6 +217,42 @@ mod tests {
         assert!(Address::email(&format!("{}@example.com", "a".repeat(64))).is_ok());
         assert!(Address::email(&format!("{}@example.com", "a".repeat(65))).is_err());
         assert!(Address::email(&format!("a@{}.com", "b".repeat(64))).is_err());
+    }
+
+    #[test]
+    fn st_17_what_only_looks_like_an_address_is_refused_or_another_one() {
+        let plain = Address::email("kit@fabrik.example").unwrap();
+        for typed in [
+            // Kelvin sign, dotless i, long s, a ligature, full width, zero width, right to left, soft hyphen, another full stop.
+            "\u{212a}it@fabrik.example",
+            "kit@fabri\u{212a}.example",
+            "k\u{131}t@fabrik.example",
+            "kit@fabr\u{131}k.example",
+            "kit@fabrik\u{17f}.example",
+            "kit@\u{fb01}brik.example",
+            "kit@\u{ff46}abrik.example",
+            "\u{ff4b}it@fabrik.example",
+            "kit@fabrik\u{200d}.example",
+            "kit@fabrik\u{200b}.example",
+            "k\u{202e}it@fabrik.example",
+            "kit@fabrik\u{ad}.example",
+            "kit@fabrik\u{3002}example",
+            "kit\u{ff20}fabrik.example",
+            "kit@f\u{430}brik.example",
+        ] {
+            assert!(Address::email(typed).is_err() || Address::email(typed).unwrap() != plain, "{typed:?}");
+        }
+        // A letter of another alphabet makes another name, which is what is stored and mailed to.
+        assert_eq!(Address::email("kit@f\u{430}brik.example").unwrap().as_str(), "kit@xn--fbrik-4ve.example");
+        assert_eq!(Address::email("kit@BÜCHER.example"), Address::email("kit@xn--bcher-kva.example"));
+    }
+
+    #[test]
+    fn st_18_a_label_that_hides_plain_letters_is_refused_and_others_are_stored_as_a_labels() {
+        for typed in ["a@xn--example-.org", "a@xn--example.org", "a@xn--.org", "a@xn--a-ecp.ru-\u{ad}.org"] {
+            assert_eq!(Address::email(typed), Err(Refusal::AddressMalformed), "{typed}");
+        }
+        assert_eq!(Address::email("a@Bücher.example").unwrap().as_str(), "a@xn--bcher-kva.example");
     }
 
     #[test]

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::address::Address;
-use crate::budget::{SendLimit, SendLog};
+use crate::budget::{Budget, DeviceProof, Prover, SendLimit, Standing};
+use crate::cap::Network;
 use crate::challenge::StartOutcome;
 use crate::code::{self, CodeFormat, Label};
 use crate::env::Timestamp;
 use crate::error::Refusal;
-use crate::flow::{Challenge, Flow, FlowState, Purpose};
+use crate::flow::{Challenge, Flow, FlowState, Purpose, UNLIMITED};
 use crate::id::{AddressId, MessageId};
 use crate::identity::Owner;
 use crate::outbox::{MessageKind, MessageState, OutboxMessage};
@@ -27,6 +28,15 @@ pub enum ResendMode {
     SameCode,
     /// The old code dies at once.
     NewCode,
+}
+
+/// Whether a project sees too many wrong guesses over all its addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Breaker {
+    /// It does not.
+    Closed,
+    /// It does: strangers are sent long codes.
+    Open,
 }
 
 /// What somebody is told who reads an address that nobody has an account with, and that was asked about.
@@ -64,6 +74,10 @@ pub struct Asking {
     pub code_life: Duration,
     /// What the address may be sent; `None` lifts it.
     pub send_limit: Option<SendLimit>,
+    /// The network that asks, where it is known.
+    pub network: Option<Network>,
+    /// How long strangers must wait, whatever the address may be sent: a cap of their network or of the project holds.
+    pub capped: Option<Duration>,
     /// What a resend does to the code.
     pub mode: ResendMode,
     /// Until when the flow lives.
@@ -74,6 +88,10 @@ pub struct Asking {
     pub message: MessageId,
     /// The link that is mailed beside the code, sealed for that message.
     pub link: Option<Vec<u8>>,
+    /// What shows that the request is from a known device.
+    pub proof: Option<DeviceProof>,
+    /// Whether short codes are sent to strangers at all.
+    pub breaker: Breaker,
     /// What codes are derived with.
     pub keys: Arc<Keys>,
 }
@@ -82,6 +100,13 @@ pub struct Asking {
 pub(crate) struct Question<'a> {
     pub(crate) address: &'a Address,
     pub(crate) format: CodeFormat,
+    pub(crate) max_attempts: u8,
+}
+
+/// What has been spent of the address, as whoever asks may spend it.
+pub(crate) struct Purse {
+    budget: Budget,
+    standing: Standing,
 }
 
 /// Which code a message carries.
@@ -95,7 +120,7 @@ pub(crate) enum Epoch {
 
 impl Asking {
     /// Asks a question that is open already, as the resend mode says.
-    pub(crate) fn repeat(&self, flow: Flow, owner: Option<&Owner>, send_log: SendLog) -> Decision<StartOutcome> {
+    pub(crate) fn repeat(&self, flow: Flow, owner: Option<&Owner>, purse: Purse) -> Decision<StartOutcome> {
         let Some(challenge) = flow.challenge.clone() else {
             return StartOutcome::refused(Refusal::FlowNotFound);
         };
@@ -108,8 +133,24 @@ impl Asking {
         // Where the flow ends with the code, a new one would live no longer: the one that is out stays good.
         let ends_soon = challenge.expires_at < self.now.plus(RENEWAL) && challenge.expires_at < self.code_end(&flow);
         let epoch = if self.mode == ResendMode::NewCode || ends_soon { Epoch::Next } else { Epoch::Same };
-        let question = Question { address: &challenge.address, format: challenge.format };
-        self.send(flow, &question, challenge.max_attempts, epoch, owner, send_log)
+        let (format, max_attempts) = (challenge.format, challenge.max_attempts);
+        let question = Question { address: &challenge.address, format, max_attempts };
+        self.send(flow, &question, epoch, owner, purse)
+    }
+
+    /// What has been spent of the address, as this request may spend it.
+    pub(crate) fn purse(&self, budget: Budget, prover: Option<Prover>, owner: Option<&Owner>) -> Purse {
+        let prover = self.proof.and_then(DeviceProof::prover).or(prover);
+        Purse { budget, standing: Standing::of(prover, owner, self.now) }
+    }
+
+    /// The form of the code that is sent: short while the asker's short codes may still be guessed. A flow never goes back from
+    /// long to short.
+    fn form(&self, format: CodeFormat, previous: Option<&Challenge>, purse: &Purse) -> CodeFormat {
+        let was_long = previous.is_some_and(|previous| previous.format.is_long() && !previous.is_over(self.now));
+        let is_broken = purse.standing == Standing::Stranger && self.breaker == Breaker::Open;
+        let has_room = purse.budget.spent(purse.standing).guesses.has_room(format, self.now);
+        if was_long || is_broken || !has_room { format.long() } else { format }
     }
 
     /// Spends the send budget and owes the message.
@@ -117,21 +158,24 @@ impl Asking {
         &self,
         mut flow: Flow,
         question: &Question<'_>,
-        max_attempts: u8,
         epoch: Epoch,
         owner: Option<&Owner>,
-        send_log: SendLog,
+        purse: Purse,
     ) -> Decision<StartOutcome> {
         let mut writes = Vec::with_capacity(4);
+        let format = self.form(question.format, flow.challenge.as_ref(), &purse);
         if let Some(limit) = &self.send_limit {
-            match send_log.spend(limit, self.now) {
-                Ok(log) => writes.push(Write::PutSendLog {
-                    project: self.project.clone(),
-                    address: question.address.clone(),
-                    log,
-                }),
-                Err(retry_after) => return StartOutcome::refused(Refusal::TooSoon { retry_after }),
+            let Purse { mut budget, standing } = purse;
+            let spent = budget.spent_mut(standing);
+            let capped = self.capped.filter(|_| standing == Standing::Stranger);
+            match (std::mem::take(&mut spent.sends).spend(limit, self.network, self.now), capped) {
+                (Ok(log), None) => spent.sends = log,
+                (log, capped) => {
+                    let retry_after = log.err().max(capped).unwrap_or_default();
+                    return StartOutcome::refused(Refusal::TooSoon { retry_after });
+                }
             }
+            writes.push(Write::PutBudget { project: self.project.clone(), address: question.address.clone(), budget });
         }
         let concerned = flow.identity;
         let kind = concern(&mut flow, owner, self.strangers);
@@ -144,13 +188,14 @@ impl Asking {
             // be somebody's or nobody's, or the key may be gone.
             Some(previous)
                 if epoch == Epoch::Same
+                    && previous.format == format
                     && concerned == flow.identity
                     && previous.code_digest.is_some()
                     && previous.code_digest == self.digest(&flow, &previous, kind) =>
             {
                 Challenge { sends: previous.sends + 1, sent_at: self.now, message: self.message, ..previous }
             }
-            previous => match self.new_challenge(&flow, question, max_attempts, previous.as_ref(), kind) {
+            previous => match self.new_challenge(&flow, &Question { format, ..*question }, previous.as_ref(), kind) {
                 Some(challenge) => challenge,
                 None => return StartOutcome::refused(Refusal::CodeExpired),
             },
@@ -187,7 +232,6 @@ impl Asking {
         &self,
         flow: &Flow,
         question: &Question<'_>,
-        max_attempts: u8,
         previous: Option<&Challenge>,
         kind: MessageKind,
     ) -> Option<Challenge> {
@@ -196,7 +240,11 @@ impl Asking {
             epoch: previous.map_or(1, |previous| previous.epoch.saturating_add(1)),
             sends: previous.map_or(1, |previous| previous.sends.saturating_add(1)),
             attempts: previous.map_or(0, |previous| previous.attempts),
-            max_attempts,
+            max_attempts: match self.flow_end {
+                // Where anybody can name the flow, wrong guesses must not end what cannot be guessed: they would lock its owner out.
+                FlowEnd::WithCode if question.format.is_long() => UNLIMITED,
+                FlowEnd::WithCode | FlowEnd::Fixed => question.max_attempts,
+            },
             sent_at: self.now,
             expires_at: self.code_end(flow),
             format: question.format,
@@ -263,7 +311,7 @@ pub(crate) fn standing(flow: &Flow, now: Timestamp) -> Result<(), Refusal> {
     let Some(challenge) = &flow.challenge else {
         return Err(Refusal::FlowNotFound);
     };
-    if challenge.attempts >= challenge.max_attempts {
+    if challenge.is_exhausted() {
         return Err(Refusal::AttemptsExhausted);
     }
     if now >= challenge.expires_at {

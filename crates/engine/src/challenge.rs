@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::address::Address;
 use crate::asking::{Asking, Epoch, Question, askable};
-use crate::budget::SendLog;
+use crate::budget::{Budget, Prover};
 use crate::code::CodeFormat;
 use crate::error::Refusal;
 use crate::flow::{Flow, FlowState, Handle, Purpose};
@@ -105,8 +105,10 @@ pub struct StartSeen {
     pub flow: Option<Flow>,
     /// Who owns the address.
     pub owner: Option<Owner>,
-    /// What the address was sent.
-    pub send_log: SendLog,
+    /// What has been spent of the address.
+    pub budget: Budget,
+    /// Who was proved in the session that the request shows.
+    pub prover: Option<Prover>,
     /// The session of a [`Change`] and whose it is.
     pub caller: Option<Caller>,
 }
@@ -133,13 +135,14 @@ impl Operation for Start {
     type Outcome = StartOutcome;
 
     fn decide(&self, seen: StartSeen) -> Decision<StartOutcome> {
-        let StartSeen { flow, owner, send_log, caller } = seen;
+        let StartSeen { flow, owner, budget, prover, caller } = seen;
         let owner = owner.as_ref();
+        let budget = self.asking.purse(budget, prover, owner);
         let terms = match self.terms(caller.as_ref()) {
             Ok(terms) => terms,
             Err(refusal) => return StartOutcome::refused(refusal),
         };
-        let question = Question { address: &self.address, format: self.format };
+        let question = Question { address: &self.address, format: self.format, max_attempts: self.max_attempts };
         let live = match flow {
             Some(flow) if self.naming == Naming::Secret => match askable(&flow, self.asking.now) {
                 Ok(()) => Some(flow),
@@ -155,13 +158,13 @@ impl Operation for Start {
         }
         let Some(mut flow) = live else {
             let flow = self.new_flow(terms);
-            return self.asking.send(flow, &question, self.max_attempts, Epoch::Next, owner, send_log);
+            return self.asking.send(flow, &question, Epoch::Next, owner, budget);
         };
         if self.is_asked_already(&flow, &terms) {
-            return self.asking.repeat(flow, owner, send_log);
+            return self.asking.repeat(flow, owner, budget);
         }
         self.put(&mut flow, terms);
-        self.asking.send(flow, &question, self.max_attempts, Epoch::Next, owner, send_log)
+        self.asking.send(flow, &question, Epoch::Next, owner, budget)
     }
 }
 
@@ -210,7 +213,7 @@ impl Start {
     /// saying for whom: else a stranger's start would put his purpose and his attributes in the place of the owner's.
     fn is_asked_already(&self, flow: &Flow, terms: &Terms) -> bool {
         let Some(challenge) = &flow.challenge else { return false };
-        if challenge.address != self.address || challenge.format != self.format {
+        if challenge.address != self.address || ![self.format, self.format.long()].contains(&challenge.format) {
             return false;
         }
         let is_same = flow.purpose == self.purpose
@@ -270,7 +273,10 @@ impl Operation for Resend {
         match seen.flow {
             None => StartOutcome::refused(Refusal::FlowNotFound),
             Some(flow) => match askable(&flow, self.asking.now) {
-                Ok(()) => self.asking.repeat(flow, seen.owner.as_ref(), seen.send_log),
+                Ok(()) => {
+                    let budget = self.asking.purse(seen.budget, seen.prover, seen.owner.as_ref());
+                    self.asking.repeat(flow, seen.owner.as_ref(), budget)
+                }
                 Err(refusal) => StartOutcome::refused(refusal),
             },
         }

@@ -18,13 +18,35 @@ pub enum Alphabet {
     Digits,
     /// `A`–`Z` and `0`–`9`.
     UpperAlphanumeric,
+    /// Twenty letters, no vowel among them, so that no code is a word (RFC 8628, 6.1).
+    Consonants,
 }
 
 impl Alphabet {
     const fn symbols(self) -> &'static [u8] {
         match self {
             Self::Digits => b"0123456789",
+            Self::Consonants => b"BCDFGHJKLMNPQRSTVWXZ",
             Self::UpperAlphanumeric => b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789",
+        }
+    }
+}
+
+/// Whether codes may be guessed by chance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// They may: only a few guesses are compared.
+    Short,
+    /// They may not.
+    Long,
+}
+
+impl Form {
+    /// Its name, as metrics have it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Short => "short",
+            Self::Long => "long",
         }
     }
 }
@@ -42,11 +64,47 @@ impl CodeFormat {
     /// Six digits, leading zeros kept.
     pub const SIX_DIGITS: Self = Self { alphabet: Alphabet::Digits, length: 6 };
 
+    /// What takes its place where short codes may not be guessed any more: one of 10¹², and where people can type letters one of 10¹³.
+    #[must_use]
+    pub const fn long(self) -> Self {
+        match self.alphabet {
+            _ if self.is_long() => self,
+            Alphabet::Digits => Self { alphabet: Alphabet::Digits, length: 12 },
+            Alphabet::UpperAlphanumeric | Alphabet::Consonants => Self { alphabet: Alphabet::Consonants, length: 10 },
+        }
+    }
+
+    /// Whether there are so many that guessing at them, as often as anybody may, is no way in.
+    pub const fn is_long(self) -> bool {
+        self.codes() >= 1_000_000_000_000
+    }
+
+    /// Whether it is short or long.
+    pub const fn form(self) -> Form {
+        if self.is_long() { Form::Long } else { Form::Short }
+    }
+
+    /// What it looks like, in words.
+    pub fn words(self) -> String {
+        let symbols = match self.alphabet {
+            Alphabet::Digits => "digits",
+            Alphabet::UpperAlphanumeric => "letters and digits",
+            Alphabet::Consonants => "letters",
+        };
+        format!("{} {symbols}", self.length)
+    }
+
+    /// How many codes there are, each as likely as every other.
+    pub const fn codes(self) -> u128 {
+        (self.alphabet.symbols().len() as u128).saturating_pow(self.length as u32)
+    }
+
     /// The form in which it is stored: a letter for the alphabet and the length.
     pub fn name(self) -> String {
         let alphabet = match self.alphabet {
             Alphabet::Digits => 'd',
             Alphabet::UpperAlphanumeric => 'a',
+            Alphabet::Consonants => 'c',
         };
         format!("{alphabet}{}", self.length)
     }
@@ -56,6 +114,7 @@ impl CodeFormat {
         let alphabet = match name.chars().next()? {
             'd' => Alphabet::Digits,
             'a' => Alphabet::UpperAlphanumeric,
+            'c' => Alphabet::Consonants,
             _ => return None,
         };
         Some(Self { alphabet, length: name.get(1..)?.parse().ok()? })
@@ -223,7 +282,11 @@ mod tests {
 
     #[test]
     fn a_format_survives_being_stored() {
-        for format in [CodeFormat::SIX_DIGITS, CodeFormat { alphabet: Alphabet::UpperAlphanumeric, length: 10 }] {
+        for format in [
+            CodeFormat::SIX_DIGITS,
+            CodeFormat { alphabet: Alphabet::UpperAlphanumeric, length: 6 },
+            CodeFormat::SIX_DIGITS.long(),
+        ] {
             assert_eq!(CodeFormat::from_name(&format.name()), Some(format));
         }
         assert_eq!(CodeFormat::from_name("x6"), None);

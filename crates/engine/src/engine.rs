@@ -22,6 +22,9 @@ use uuid::Uuid;
 
 use crate::address::Address;
 use crate::asking::{ResendMode, Strangers};
+use crate::breaker::Breakers;
+use crate::budget::DeviceProof;
+use crate::cap::Caps;
 use crate::challenge::{Change, Disclosure, Naming};
 use crate::code::CodeFormat;
 use crate::env::{Clock, Entropy, Env, IdGen, Timestamp};
@@ -53,6 +56,8 @@ pub struct Context<'a> {
     pub dialect: &'static str,
     /// The surface whose sessions count: its own, unless it accepts tokens that another one issued.
     pub sessions_of: &'static str,
+    /// What shows that the request is from a device on which an address was proved before, if it shows anything.
+    pub proof: Option<DeviceProof>,
     /// The only time the request knows.
     pub now: Timestamp,
     /// Who asks.
@@ -186,6 +191,8 @@ pub struct Engine {
     keyring: Keyring,
     public_ids: hmac::Key,
     observer: Arc<dyn Observer>,
+    breakers: Breakers,
+    caps: Caps,
 }
 
 impl fmt::Debug for Engine {
@@ -216,7 +223,17 @@ impl Engine {
         };
         let instance = keys.open(&place, &sealed).ok_or(OpenError::WrongMasterKey)?;
         let public_ids = hmac::Key::new(hmac::HMAC_SHA256, instance.expose());
-        Ok(Self { store, env, projects, keys: Arc::new(keys), keyring: Keyring::default(), public_ids, observer })
+        Ok(Self {
+            store,
+            env,
+            projects,
+            keys: Arc::new(keys),
+            keyring: Keyring::default(),
+            public_ids,
+            observer,
+            breakers: Breakers::default(),
+            caps: Caps::default(),
+        })
     }
 
     /// The present moment. Surfaces take it from their context.
@@ -241,7 +258,7 @@ impl Engine {
 
     /// Frames a request. The clock is read here, once.
     pub fn context<'a>(&self, project: &'a Project, dialect: &'static str, client: Client<'a>) -> Context<'a> {
-        Context { project, dialect, sessions_of: dialect, now: self.now(), client }
+        Context { project, dialect, sessions_of: dialect, proof: None, now: self.now(), client }
     }
 
     fn observe(&self, event: &Event) {

@@ -6,7 +6,9 @@
 use std::time::Duration;
 
 use crate::address::Channel;
+use crate::code::Form;
 use crate::flow::Purpose;
+use crate::project::ProjectId;
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,6 +30,23 @@ pub enum Event {
         dialect: &'static str,
         /// What came of it.
         outcome: VerificationOutcome,
+    },
+    /// A code was compared with what was submitted, and was another.
+    Missed {
+        /// The surface.
+        dialect: &'static str,
+        /// What might have been guessed.
+        form: Form,
+    },
+    /// A project sees too many wrong guesses: strangers are sent long codes until there are fewer.
+    BreakerOpened {
+        /// Which.
+        project: ProjectId,
+    },
+    /// So many messages were sent to strangers in a project that it has to wait for more. Told when it begins.
+    CapReached {
+        /// Which.
+        project: ProjectId,
     },
     /// A message is owed: the courier has work.
     MessageOwed,
@@ -70,6 +89,8 @@ pub enum VerificationOutcome {
     Passed,
     /// Compared, and wrong.
     Mismatch,
+    /// Too much was guessed about the address; nothing compared.
+    NotCompared,
     /// The flow had no guesses left; nothing compared.
     Exhausted,
     /// The code or its flow was over.
@@ -88,6 +109,7 @@ impl VerificationOutcome {
         match self {
             Self::Passed => "passed",
             Self::Mismatch => "mismatch",
+            Self::NotCompared => "not_compared",
             Self::Exhausted => "exhausted",
             Self::Expired => "expired",
             Self::Replayed => "replayed",

@@ -120,7 +120,7 @@ pub struct Challenge {
     pub sends: u32,
     /// How many guesses were evaluated and wrong. No resend resets it.
     pub attempts: u8,
-    /// How many may be.
+    /// How many may be; [`UNLIMITED`] of a long code where anybody can name the flow: what cannot be guessed need not end.
     pub max_attempts: u8,
     /// When the last message was owed.
     pub sent_at: Timestamp,
@@ -134,6 +134,26 @@ pub struct Challenge {
     pub code_digest: Option<Digest>,
     /// The last message owed for it.
     pub message: MessageId,
+}
+
+/// No number of wrong guesses ends the flow.
+pub const UNLIMITED: u8 = u8::MAX;
+
+impl Challenge {
+    /// Whether its code cannot pass any more at `now`.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        self.is_exhausted() || now >= self.expires_at
+    }
+
+    /// How many more guesses end the flow.
+    pub const fn left(&self) -> u8 {
+        self.max_attempts.saturating_sub(self.attempts)
+    }
+
+    /// Whether it has had all its guesses.
+    pub const fn is_exhausted(&self) -> bool {
+        self.max_attempts != UNLIMITED && self.attempts >= self.max_attempts
+    }
 }
 
 /// One journey at one surface.
@@ -192,10 +212,7 @@ impl Flow {
 
     /// Whether a code may still pass at `now`.
     pub fn is_live(&self, now: Timestamp) -> bool {
-        let code_lives = self
-            .challenge
-            .as_ref()
-            .is_none_or(|challenge| now < challenge.expires_at && challenge.attempts < challenge.max_attempts);
+        let code_lives = self.challenge.as_ref().is_none_or(|challenge| !challenge.is_over(now));
         self.state != FlowState::Passed && now < self.expires_at && code_lives
     }
 }

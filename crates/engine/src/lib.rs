@@ -12,7 +12,9 @@
 
 mod address;
 mod asking;
+mod breaker;
 mod budget;
+mod cap;
 mod challenge;
 mod change;
 mod code;
@@ -36,11 +38,14 @@ mod token;
 mod verification;
 
 pub use address::{Address, Channel};
-pub use asking::{Asking, FlowEnd, RENEWAL, REPEAT, ResendMode, Strangers};
-pub use budget::{SendLimit, SendLog};
+pub use asking::{Asking, Breaker, FlowEnd, RENEWAL, REPEAT, ResendMode, Strangers};
+pub use budget::{
+    Budget, DeviceProof, GuessLog, KNOWN_FOR, LONG_GUESSES, Prover, SHORT_GUESSES, SendLimit, SendLog, Sent, Spent,
+};
+pub use cap::Network;
 pub use challenge::{Change, Disclosure, Keeping, Naming, Resend, Start, StartOutcome, StartSeen};
 pub use change::{ChangeIdentity, ChangeSeen, EraseIdentity, IdentityChange, WantedAddress};
-pub use code::{Alphabet, CodeFormat};
+pub use code::{Alphabet, CodeFormat, Form};
 pub use device::{ChangeDevice, Device, DeviceChange, DeviceView, FLOWS_SHOWN};
 pub use engine::{
     Attempt, Client, Context, Engine, NewChallenge, NewFlow, NewIdentity, NewTicket, OpenError, Parts, Started, Taking,
@@ -48,7 +53,7 @@ pub use engine::{
 pub use env::{Clock, Entropy, Env, IdGen, SystemClock, SystemEntropy, Timestamp};
 pub use error::{BoxError, Error, Fault, Refusal, Result, StoreError};
 pub use event::{ChallengeOutcome, Deaf, Event, Observer, VerificationOutcome};
-pub use flow::{Challenge, Flow, FlowState, Handle, Purpose};
+pub use flow::{Challenge, Flow, FlowState, Handle, Purpose, UNLIMITED};
 pub use id::{AddressId, DeviceId, FlowId, IdentityId, MessageId, SessionId};
 pub use identity::{Account, Identity, IdentityState, Owner, VerifiableAddress};
 pub use opening::{Annotate, OpenFlow};
@@ -63,4 +68,4 @@ pub use session::{Caller, EndSessions, GRACE, Refresh, RefreshOutcome, Rotation,
 pub use store::{Decision, MessageQuery, Operation, OutboxDepth, Reply, Store, Swept, Write};
 pub use ticket::{TakeTicket, Taken, Ticket, TicketSeen};
 pub use token::{Algorithm, SealedKey, Times};
-pub use verification::{FlowSeen, Verified, Verify, VerifyOutcome};
+pub use verification::{Budgets, FlowSeen, Verified, Verify, VerifyOutcome, VerifySeen};

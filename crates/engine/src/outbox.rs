@@ -170,6 +170,13 @@ pub struct Leased {
     pub created_at: Timestamp,
 }
 
+impl Leased {
+    /// Whether it is worth sending at `now`: nothing leaves with less than [`LEAST_LIFE`] left to live, or a quarter of a shorter life.
+    pub fn is_worth_sending(&self, now: Timestamp) -> bool {
+        is_worth_sending(self.created_at, self.not_after, now)
+    }
+}
+
 /// One try to send a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
@@ -203,6 +210,13 @@ pub const LEASE: Duration = Duration::from_mins(1);
 
 /// Nothing leaves with less than this left to live: it would arrive dead.
 pub const LEAST_LIFE: Duration = Duration::from_mins(1);
+
+/// Whether a message that was owed at `created_at` and is worth nothing after `not_after` is worth sending at `now`: a quarter of its
+/// life is left, or [`LEAST_LIFE`].
+fn is_worth_sending(created_at: Timestamp, not_after: Timestamp, now: Timestamp) -> bool {
+    let least = LEAST_LIFE.min(not_after.since(created_at) / 4);
+    now.plus(least) <= not_after
+}
 
 /// The wait after the `attempts`-th failed try: 2 s, 4 s, 8 s … at most two minutes, and up to a quarter more that depends on
 /// the message, so that those who failed together do not come back together.
@@ -277,7 +291,7 @@ impl Operation for Lease {
                 writes.push(settle(MessageState::Dropped));
                 continue;
             };
-            if message.not_after < self.now.plus(LEAST_LIFE) {
+            if !is_worth_sending(message.created_at, message.not_after, self.now) {
                 writes.push(settle(MessageState::Expired));
                 continue;
             }
@@ -306,7 +320,7 @@ impl Operation for Lease {
 /// Whether `flow` still asks the question that `message` carries the answer to.
 fn still_asks(flow: &Flow, message: &OutboxMessage) -> bool {
     // With its guesses spent a flow is over: its code would only raise hopes.
-    let has_guesses = |challenge: &Challenge| challenge.attempts < challenge.max_attempts;
+    let has_guesses = |challenge: &Challenge| !challenge.is_exhausted();
     flow.state == FlowState::Sent && is_its_code(flow, message) && flow.challenge.as_ref().is_some_and(has_guesses)
 }
 

@@ -7,7 +7,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use crate::address::Address;
-use crate::budget::SendLog;
+use crate::budget::Budget;
 use crate::challenge::{Resend, Start, StartOutcome};
 use crate::change::{ChangeIdentity, EraseIdentity};
 use crate::device::{ChangeDevice, Device, DeviceView};
@@ -184,14 +184,14 @@ pub enum Write {
     },
     /// The tickets that concern an identity are gone.
     DropTickets(IdentityId),
-    /// The messages an address was sent.
-    PutSendLog {
+    /// What has been spent of an address.
+    PutBudget {
         /// Whose tenant's.
         project: ProjectId,
         /// The address.
         address: Address,
-        /// When it was sent something.
-        log: SendLog,
+        /// By whom, and what.
+        budget: Budget,
     },
     /// A message is owed.
     OweMessage(OutboxMessage),
@@ -246,8 +246,8 @@ pub struct Swept {
     pub messages: usize,
     /// Sessions.
     pub sessions: usize,
-    /// Send logs.
-    pub send_logs: usize,
+    /// Budgets.
+    pub budgets: usize,
     /// Devices and tickets.
     pub others: usize,
 }
@@ -255,7 +255,7 @@ pub struct Swept {
 impl Swept {
     /// All of them together.
     pub const fn total(self) -> usize {
-        self.flows + self.messages + self.sessions + self.send_logs + self.others
+        self.flows + self.messages + self.sessions + self.budgets + self.others
     }
 }
 
@@ -274,15 +274,15 @@ pub type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Sen
 /// Keeps everything. Every method is atomic, and durable when it returns; a caller that goes away changes nothing: an operation
 /// once sent runs to its end. Inputs are owned: they may cross a thread.
 pub trait Store: Send + Sync {
-    /// Asks a question: sees the flow of the handle, the owner of the address, its send log.
+    /// Asks a question: sees the flow of the handle, the owner of the address, its budget.
     fn start(&self, operation: Start) -> Reply<'_, StartOutcome>;
-    /// Asks one again: sees the flow of the handle, the owner of its address, that one's send log.
+    /// Asks one again: sees the flow of the handle, the owner of its address, that one's budget.
     fn resend(&self, operation: Resend) -> Reply<'_, StartOutcome>;
     /// Opens a flow in which nothing is asked yet.
     fn open_flow(&self, operation: OpenFlow) -> Reply<'_, Flow>;
     /// Replaces the note of a flow: sees it.
     fn annotate(&self, operation: Annotate) -> Reply<'_, Result<(), Refusal>>;
-    /// Answers one: sees the flows of the handles and whom they concern.
+    /// Answers one: sees the flows of the handles, whom they concern, and the budgets of their addresses.
     fn verify(&self, operation: Verify) -> Reply<'_, VerifyOutcome>;
     /// Has a session go on: sees it and whose it is.
     fn refresh(&self, operation: Refresh) -> Reply<'_, RefreshOutcome>;
@@ -300,12 +300,14 @@ pub trait Store: Send + Sync {
     fn put_ticket(&self, ticket: Ticket) -> Reply<'_, ()>;
     /// Takes one: sees it and the identity it names.
     fn take_ticket(&self, operation: TakeTicket) -> Reply<'_, Result<Taken, Refusal>>;
+    /// Makes an address's budget whole again.
+    fn forgive(&self, project: ProjectId, address: Address) -> Reply<'_, ()>;
     /// Takes messages that are due: sees them and their flows.
     fn lease(&self, operation: Lease) -> Reply<'_, Leases>;
     /// Writes down deliveries: sees their messages.
     fn settle(&self, operation: Settle) -> Reply<'_, Vec<MessageState>>;
-    /// Removes at most 500 rows that have been over since before `before`, and send logs that say nothing any more at `now`.
-    fn sweep(&self, now: Timestamp, before: Timestamp) -> Reply<'_, Swept>;
+    /// Removes at most 500 rows of a kind that have been over since before `before`, sessions since before `sessions_before`, and budgets that say nothing any more at `now`.
+    fn sweep(&self, now: Timestamp, before: Timestamp, sessions_before: Timestamp) -> Reply<'_, Swept>;
 
     /// The flow of a handle.
     fn flow(&self, handle: Handle) -> Reply<'_, Option<Flow>>;

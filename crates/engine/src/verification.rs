@@ -7,13 +7,15 @@ use std::sync::Arc;
 
 use crate::address::Address;
 use crate::asking::standing;
-use crate::code;
+use crate::budget::{Budget, DeviceProof, Prover, Spent, Standing};
+use crate::code::{self, Form};
 use crate::device::Device;
 use crate::env::Timestamp;
 use crate::error::Refusal;
-use crate::flow::{Flow, FlowState, Handle, Purpose};
+use crate::flow::{Challenge, Flow, FlowState, Handle, Purpose};
 use crate::id::{AddressId, IdentityId, SessionId};
 use crate::identity::{Account, Identity, IdentityState, Owner, VerifiableAddress};
+use crate::project::ProjectId;
 use crate::secret::{Keys, Secret};
 use crate::session::{Beginning, Session, SessionTerms};
 use crate::store::{Decision, Operation, Write};
@@ -27,6 +29,8 @@ pub struct Verify {
     pub handles: Vec<Handle>,
     /// What was typed.
     pub code: Secret<String>,
+    /// What shows that the request is from a known device.
+    pub proof: Option<DeviceProof>,
     /// The session to open on success, if any.
     pub session: Option<SessionTerms>,
     /// The session's id.
@@ -37,6 +41,17 @@ pub struct Verify {
     pub address_id: AddressId,
     /// What digests are made with.
     pub keys: Arc<Keys>,
+}
+
+/// What a verification must see.
+#[derive(Debug, Default)]
+pub struct VerifySeen {
+    /// The flows of its handles.
+    pub flows: Vec<FlowSeen>,
+    /// What has been spent of their addresses.
+    pub budgets: Budgets,
+    /// Who was proved in the session that the request shows.
+    pub prover: Option<Prover>,
 }
 
 /// A flow as a verification must see it.
@@ -63,6 +78,13 @@ pub enum VerifyOutcome {
         refusal: Refusal,
         /// The flow as it is now, if there is one.
         flow: Option<Box<Flow>>,
+        /// The forms of the codes it was compared with, in vain.
+        missed: Vec<Form>,
+    },
+    /// Too much was guessed about the address: nothing was compared and nothing counted. To whoever asks it is a wrong code.
+    NotCompared {
+        /// The flow.
+        flow: Box<Flow>,
     },
 }
 
@@ -84,43 +106,126 @@ pub struct Verified {
 }
 
 impl Operation for Verify {
-    type Seen = Vec<FlowSeen>;
+    type Seen = VerifySeen;
     type Outcome = VerifyOutcome;
 
-    fn decide(&self, seen: Vec<FlowSeen>) -> Decision<VerifyOutcome> {
+    fn decide(&self, seen: VerifySeen) -> Decision<VerifyOutcome> {
+        let VerifySeen { flows, mut budgets, prover } = seen;
+        let prover = self.proof.and_then(DeviceProof::prover).or(prover);
         let mut writes = Vec::new();
-        let mut answer: Option<(Refusal, Flow)> = None;
-        for mut candidate in seen {
-            let refusal = match standing(&candidate.flow, self.now) {
-                Ok(()) if self.is_right(&candidate.flow) => return self.pass(candidate),
-                Ok(()) => miss(&mut candidate.flow, &mut writes),
-                Err(refusal) => refusal,
+        let mut missed = Vec::new();
+        let mut answer: Option<(Answer, Flow)> = None;
+        for mut candidate in flows {
+            let given = if let Err(refusal) = standing(&candidate.flow, self.now) {
+                Answer::Over(refusal)
+            } else {
+                let standing = Standing::of(prover, candidate.owner.as_ref(), self.now);
+                let spent = budgets.of(candidate.flow.challenge.as_ref()).map(|budget| budget.spent_mut(standing));
+                match spent.filter(|spent| self.may_compare(&candidate.flow, spent)) {
+                    Some(_) if self.is_right(&candidate.flow) => return self.pass(candidate),
+                    Some(spent) => {
+                        missed.extend(candidate.flow.challenge.as_ref().map(|challenge| challenge.format.form()));
+                        miss(&mut candidate.flow, spent, self.now, &mut writes)
+                    }
+                    // Where no budget was loaded there is none left.
+                    None => Answer::NotCompared,
+                }
             };
             // A wrong code in a live flow is the better answer than another flow that is over; of two that are, the newer one's.
-            let weight = |refusal, flow: &Flow| (matches!(refusal, Refusal::CodeMismatch { .. }), flow.id);
-            if answer.as_ref().is_none_or(|(held, flow)| weight(refusal, &candidate.flow) > weight(*held, flow)) {
-                answer = Some((refusal, candidate.flow));
+            if answer.as_ref().is_none_or(|(held, flow)| (given.weight(), candidate.flow.id) > (held.weight(), flow.id))
+            {
+                answer = Some((given, candidate.flow));
             }
         }
-        let (refusal, flow) = match answer {
-            Some((refusal, flow)) => (refusal, Some(Box::new(flow))),
-            None => (Refusal::FlowNotFound, None),
+        writes.extend(budgets.into_writes());
+        let outcome = match answer {
+            None => VerifyOutcome::Refused { refusal: Refusal::FlowNotFound, flow: None, missed },
+            Some((Answer::Over(refusal) | Answer::Missed(refusal), flow)) => {
+                VerifyOutcome::Refused { refusal, flow: Some(Box::new(flow)), missed }
+            }
+            Some((Answer::NotCompared, flow)) => VerifyOutcome::NotCompared { flow: Box::new(flow) },
         };
-        Decision { outcome: VerifyOutcome::Refused { refusal, flow }, writes }
+        Decision { outcome, writes }
+    }
+}
+
+/// What one flow says to a code that does not pass it.
+#[derive(Clone, Copy)]
+enum Answer {
+    /// It is over.
+    Over(Refusal),
+    /// Too much was guessed about its address.
+    NotCompared,
+    /// The code is wrong.
+    Missed(Refusal),
+}
+
+impl Answer {
+    const fn weight(self) -> u8 {
+        match self {
+            Self::Over(_) => 0,
+            Self::NotCompared => 1,
+            Self::Missed(_) => 2,
+        }
     }
 }
 
 /// Counts a wrong guess.
-fn miss(flow: &mut Flow, writes: &mut Vec<Write>) -> Refusal {
+fn miss(flow: &mut Flow, spent: &mut Spent, now: Timestamp, writes: &mut Vec<Write>) -> Answer {
     let Some(challenge) = flow.challenge.as_mut() else {
-        return Refusal::FlowNotFound;
+        return Answer::Over(Refusal::FlowNotFound);
     };
+    spent.guesses.miss(challenge.format, now);
     challenge.attempts = challenge.attempts.saturating_add(1);
     writes.push(Write::CountMiss { flow: flow.id, attempts: challenge.attempts });
-    Refusal::CodeMismatch { left: challenge.max_attempts.saturating_sub(challenge.attempts) }
+    Answer::Missed(Refusal::CodeMismatch { left: challenge.left() })
+}
+
+/// The budgets of the addresses that are asked about, each once, however many flows ask.
+#[derive(Debug, Default)]
+pub struct Budgets(Vec<SeenBudget>);
+
+#[derive(Debug)]
+struct SeenBudget {
+    project: ProjectId,
+    address: Address,
+    budget: Budget,
+    was: Budget,
+}
+
+impl Budgets {
+    /// Adds what a store loaded, once for each address.
+    pub fn add(&mut self, project: &ProjectId, address: &Address, budget: Budget) {
+        let (project, address) = (project.clone(), address.clone());
+        self.0.push(SeenBudget { project, address, was: budget.clone(), budget });
+    }
+
+    /// Whether that of `address` is there.
+    pub fn has(&self, address: &Address) -> bool {
+        self.0.iter().any(|seen| seen.address == *address)
+    }
+
+    fn of(&mut self, challenge: Option<&Challenge>) -> Option<&mut Budget> {
+        let challenge = challenge?;
+        self.0.iter_mut().find(|seen| seen.address == challenge.address).map(|seen| &mut seen.budget)
+    }
+
+    /// Writes those that changed.
+    fn into_writes(self) -> impl Iterator<Item = Write> {
+        self.0.into_iter().filter(|seen| seen.budget != seen.was).map(|seen| Write::PutBudget {
+            project: seen.project,
+            address: seen.address,
+            budget: seen.budget,
+        })
+    }
 }
 
 impl Verify {
+    /// Whether the submitter may still guess at the code of `flow`.
+    fn may_compare(&self, flow: &Flow, spent: &Spent) -> bool {
+        flow.challenge.as_ref().is_some_and(|challenge| spent.guesses.has_room(challenge.format, self.now))
+    }
+
     /// Compares, in constant time.
     fn is_right(&self, flow: &Flow) -> bool {
         let Some(challenge) = &flow.challenge else { return false };
@@ -135,7 +240,7 @@ impl Verify {
         flow.state = FlowState::Passed;
         let Some(challenge) = flow.challenge.as_mut() else {
             return Decision {
-                outcome: VerifyOutcome::Refused { refusal: Refusal::FlowNotFound, flow: None },
+                outcome: VerifyOutcome::Refused { refusal: Refusal::FlowNotFound, flow: None, missed: Vec::new() },
                 writes: Vec::new(),
             };
         };
@@ -147,7 +252,8 @@ impl Verify {
             Ok(None) => self.create(&flow, address, &mut writes),
             Err(refusal) => {
                 let writes = vec![Write::PassFlow { flow: flow.id, identity: flow.identity }];
-                return Decision { outcome: VerifyOutcome::Refused { refusal, flow: Some(Box::new(flow)) }, writes };
+                let flow = Some(Box::new(flow));
+                return Decision { outcome: VerifyOutcome::Refused { refusal, flow, missed: Vec::new() }, writes };
             }
         };
         let Proof { identity, address, addresses, is_first } = proof;

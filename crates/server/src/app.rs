@@ -36,6 +36,7 @@ mod frame;
 mod tests;
 
 /// What is the same for all surfaces.
+#[derive(Clone)]
 pub(crate) struct Settings {
     /// Where request ids come from.
     pub(crate) entropy: Arc<dyn Entropy>,
@@ -45,6 +46,8 @@ pub(crate) struct Settings {
     pub(crate) development: bool,
     /// How long a request may take, from the end of its header to the begin of its answer.
     pub(crate) request_timeout: Duration,
+    /// The surface that answers where no longer prefix is anybody's, whoever else claims `/`.
+    pub(crate) root: Option<String>,
     /// The most bytes of a body.
     pub(crate) body_limit: usize,
     /// Hears of every answer.
@@ -59,6 +62,7 @@ impl Settings {
             trusted_proxies: TrustedProxies::none(),
             development: false,
             request_timeout: Duration::from_secs(30),
+            root: None,
             body_limit: web::body::LIMIT,
             observer,
         }
@@ -71,6 +75,7 @@ impl fmt::Debug for Settings {
             .debug_struct("Settings")
             .field("trusted_proxies", &self.trusted_proxies)
             .field("development", &self.development)
+            .field("root", &self.root)
             .field("request_timeout", &self.request_timeout)
             .field("body_limit", &self.body_limit)
             .finish_non_exhaustive()
@@ -118,7 +123,14 @@ impl Application {
     /// A prefix that two surfaces claim, or that is none.
     pub(crate) fn assemble(surfaces: Vec<Surface>, settings: &Arc<Settings>) -> Result<Self, ConfigError> {
         let mut mounts: Vec<Mount> = Vec::new();
-        for surface in surfaces {
+        let mut shared: Vec<Mount> = Vec::new();
+        for mut surface in surfaces {
+            if let Some(root) = &settings.root {
+                surface.prefixes.retain(|prefix| prefix != "/");
+                if surface.name == root {
+                    surface.prefixes.push("/".to_owned());
+                }
+            }
             let router = frame::around(surface.router, surface.name, surface.failure, settings);
             for prefix in surface.prefixes {
                 check_prefix(surface.name, &prefix)?;
@@ -130,6 +142,15 @@ impl Application {
                     return Err(ConfigError::new("dialects", problem));
                 }
                 mounts.push(Mount { prefix, dialect: surface.name, router: router.clone() });
+            }
+            for prefix in surface.shared {
+                check_prefix(surface.name, &prefix)?;
+                shared.push(Mount { prefix, dialect: surface.name, router: router.clone() });
+            }
+        }
+        for mount in shared {
+            if !mounts.iter().any(|other| other.prefix == mount.prefix) {
+                mounts.push(mount);
             }
         }
         mounts.sort_by_key(|mount| std::cmp::Reverse(mount.prefix.len()));
@@ -203,6 +224,7 @@ pub(crate) fn administration(surfaces: &mut [Surface]) -> Vec<Surface> {
             taken.push(Surface {
                 name: surface.name,
                 prefixes: administration.prefixes,
+                shared: Vec::new(),
                 router: administration.router,
                 administration: None,
                 failure: surface.failure,

@@ -73,6 +73,8 @@ pub(crate) struct Config {
     pub(crate) relays: Vec<RelaySettings>,
     /// Who mails are from.
     pub(crate) sender: String,
+    /// The surface that answers where nobody else does, if it is another than the one that claims so.
+    pub(crate) root: Option<String>,
     /// What each surface was told, by its name.
     pub(crate) dialects: HashMap<String, toml::Table>,
     /// How the log looks.
@@ -153,12 +155,11 @@ impl Config {
         if relays.is_empty() {
             return Err(ConfigError::new("mail.relays is empty: without a relay nobody gets a code"));
         }
-        let known: Vec<_> = crate::dialects::all().iter().map(|dialect| dialect.name()).collect();
-        if let Some(unknown) = raw.dialects.keys().find(|name| !known.contains(&name.as_str())) {
-            return Err(ConfigError::new(format!(
-                "dialects.{unknown}: no such surface; there are: {}",
-                known.join(", ")
-            )));
+        for name in raw.dialects.keys() {
+            check_surface(&format!("dialects.{name}"), name)?;
+        }
+        if let Some(root) = &raw.server.root {
+            check_surface("server.root", root)?;
         }
         let config = Self {
             is_development: false,
@@ -171,7 +172,8 @@ impl Config {
             projects: projects(&raw.projects)?,
             relays,
             sender: raw.mail.from,
-            dialects: raw.dialects.into_iter().collect(),
+            root: raw.server.root,
+            dialects: sections(raw.dialects, folder),
             log: LogSettings {
                 level: raw
                     .log
@@ -195,6 +197,27 @@ impl Config {
         Letterhead::new(&self.sender, &project.name, host)
             .map_err(|error| ConfigError::new(format!("mail of project {}: {error}", project.id)))
     }
+}
+
+/// Whether a surface is called `name`.
+fn check_surface(key: &str, name: &str) -> Result<(), ConfigError> {
+    let known: Vec<_> = crate::dialects::all().iter().map(|dialect| dialect.name()).collect();
+    if known.contains(&name) {
+        return Ok(());
+    }
+    Err(ConfigError::new(format!("{key}: no such surface; there are: {}", known.join(", "))))
+}
+
+/// What each surface is told, with the files that are named found from `folder`.
+fn sections(raw: BTreeMap<String, toml::Table>, folder: &Path) -> HashMap<String, toml::Table> {
+    let mut sections: HashMap<_, _> = raw.into_iter().collect();
+    for dialect in crate::dialects::all() {
+        let file = dialect.config_file().and_then(|file| sections.get_mut(dialect.name())?.get_mut(file.key));
+        if let Some(toml::Value::String(path)) = file {
+            *path = folder.join(&*path).to_string_lossy().into_owned();
+        }
+    }
+    sections
 }
 
 fn relay_settings(raw: &RawRelay, hello_name: &str, folder: &Path) -> Result<RelaySettings, ConfigError> {
@@ -241,18 +264,56 @@ fn project(raw: &RawProject) -> Result<Project, ConfigError> {
             raw.id
         )));
     }
-    let minutes = raw.code_life_minutes;
-    if !(2..=60).contains(&minutes) {
-        return Err(ConfigError::new("projects: code_life_minutes must be from 2 to 60"));
-    }
+    let minutes = within("code_life_minutes", raw.code_life_minutes, 2..=60, 10)?;
     let policy = Policy {
         code_life: Duration::from_mins(minutes),
-        send_limit: Some(SendLimit::default()),
+        send_limit: Some(send_limit(raw)?),
         sign_up: raw.sign_up,
         ..Policy::default()
     };
     let name = raw.name.clone().unwrap_or_else(|| raw.id.clone());
     Ok(Project { id: ProjectId::new(&raw.id), name, policy })
+}
+
+/// What may be sent in a project.
+fn send_limit(raw: &RawProject) -> Result<SendLimit, ConfigError> {
+    let limit = SendLimit::default();
+    // What was sent to an address in a day is listed in its row, so that it has an end.
+    let of_address =
+        |key, said: Option<u32>, default| within(key, said.and_then(|said| said.try_into().ok()), 1..=200, default);
+    let of_many = |key, said, default| within(key, said, 1..=1_000_000, default);
+    let apart = within("messages_apart_seconds", raw.messages_apart_seconds, 0..=3_600, limit.apart.as_secs())?;
+    Ok(SendLimit {
+        apart: Duration::from_secs(apart),
+        per_hour: of_address("messages_per_hour", raw.messages_per_hour, limit.per_hour)?,
+        per_day: of_address("messages_per_day", raw.messages_per_day, limit.per_day)?,
+        per_hour_and_network: of_address(
+            "messages_per_hour_and_network",
+            raw.messages_per_hour_and_network,
+            limit.per_hour_and_network,
+        )?,
+        per_day_and_network: of_address(
+            "messages_per_day_and_network",
+            raw.messages_per_day_and_network,
+            limit.per_day_and_network,
+        )?,
+        network: of_many("network_messages_per_hour", raw.network_messages_per_hour, limit.network)?,
+        project: of_many("project_messages_per_hour", raw.project_messages_per_hour, limit.project)?,
+    })
+}
+
+/// What was `said` for `key` of a project, or `default`.
+fn within<T: PartialOrd + fmt::Display>(
+    key: &str,
+    said: Option<T>,
+    range: std::ops::RangeInclusive<T>,
+    default: T,
+) -> Result<T, ConfigError> {
+    let value = said.unwrap_or(default);
+    if range.contains(&value) {
+        return Ok(value);
+    }
+    Err(ConfigError::new(format!("projects: {key} must be from {} to {}", range.start(), range.end())))
 }
 
 #[cfg(test)]

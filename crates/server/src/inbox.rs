@@ -1,4 +1,4 @@
-//! The development inbox: every code that was sent, as a page and as JSON.
+//! The development inbox: every code that was sent, as a page and as JSON; and the forgiving of wrong guesses.
 //!
 //! A view over outbox and flow rows: no code is stored for it, each is derived when it is asked for. It exists only under
 //! `countersign dev`, and answers only to a browser that asked for a development host by name, so that no page of the internet can
@@ -10,7 +10,7 @@ use axum::Router;
 use axum::extract::{Query, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::get;
+use axum::routing::{delete, get};
 use courier::{CodeMail, Letterhead, Templates, minutes_left};
 use engine::{Address, Engine, MessageKind, Secret, Shown};
 use http::{HeaderMap, StatusCode, header};
@@ -39,7 +39,7 @@ impl Inbox {
         Self { engine, templates, letterhead }
     }
 
-    /// `/dev/inbox`, what it needs, and `/dev/messages`.
+    /// `/dev/inbox`, what it needs, `/dev/messages` and `/dev/budgets`.
     pub(crate) fn router(self) -> Router {
         let file = |kind: &'static str, text: &'static str| {
             get(move || async move {
@@ -58,6 +58,7 @@ impl Inbox {
             .route("/dev/inbox.css", file("text/css; charset=utf-8", STYLE))
             .route("/dev/inbox.js", file("text/javascript; charset=utf-8", SCRIPT))
             .route("/dev/messages", get(list).delete(empty))
+            .route("/dev/budgets", delete(forgive))
             .layer(middleware::from_fn(only_by_a_development_name))
             .with_state(Arc::new(self))
     }
@@ -124,6 +125,25 @@ async fn empty(State(inbox): State<Arc<Inbox>>) -> Response {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(error) => failed(&error),
     }
+}
+
+/// Whose wrong guesses are forgiven.
+#[derive(Debug, Deserialize)]
+struct Forgiven {
+    to: String,
+}
+
+/// Forgives what was guessed about one address, so that a test suite can guess wrong every day.
+async fn forgive(State(inbox): State<Arc<Inbox>>, Query(Forgiven { to }): Query<Forgiven>) -> Response {
+    let Ok(address) = Address::email(&to) else {
+        return json(StatusCode::BAD_REQUEST, &serde_json::json!({ "error": "`to` is no e-mail address" }));
+    };
+    for project in inbox.engine.projects().iter() {
+        if let Err(error) = inbox.engine.forgive(&project.id, &address).await {
+            return failed(&error);
+        }
+    }
+    StatusCode::NO_CONTENT.into_response()
 }
 
 impl Inbox {

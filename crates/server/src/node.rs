@@ -26,7 +26,7 @@ use web::{App, Failure, Surface};
 
 use crate::app::{self, Application, Settings};
 use crate::config::{Config, ConfigError, Origin};
-use crate::control::{self, AddIdentity, IdentityAdded};
+use crate::control::{self, AddressRequest, Obeyed, Order};
 use crate::inbox::Inbox;
 use crate::serve::{Limits, serve};
 use crate::telemetry::{self, Telemetry};
@@ -112,6 +112,9 @@ impl Node {
             None => Origin::parse(&format!("http://{}", local_address(&public)?))?,
         };
         config.origin = Some(origin.clone());
+        if config.is_development {
+            config.sender = sender(&config)?;
+        }
 
         let wake = Arc::new(Notify::new());
         let prometheus = telemetry::count().map_err(|error| NodeError::new("cannot count", error))?;
@@ -130,8 +133,9 @@ impl Node {
         let mut settings = Settings::new(Arc::new(SystemEntropy), observer);
         settings.trusted_proxies = std::mem::replace(&mut config.trusted_proxies, web::TrustedProxies::none());
         settings.development = config.is_development;
-        let settings = Arc::new(settings);
-        let application = Application::assemble(surfaces, &settings)?;
+        let of_operators = Arc::new(settings.clone());
+        settings.root = config.root.take();
+        let application = Application::assemble(surfaces, &Arc::new(settings))?;
         let operators = match operators {
             None => None,
             Some(listener) => {
@@ -141,14 +145,14 @@ impl Node {
                     &["/livez", "/readyz", "/metrics"],
                     operator::router(Arc::clone(&engine), prometheus.clone()),
                 ));
-                Some((listener, Application::assemble(surfaces, &settings)?))
+                Some((listener, Application::assemble(surfaces, &of_operators)?))
             }
         };
         let control = match control {
             None => None,
             Some((listener, file)) => {
                 let commands = vec![own("control", &["/"], control::router(Arc::clone(&engine)))];
-                Some((listener, Application::assemble(commands, &settings)?, file))
+                Some((listener, Application::assemble(commands, &of_operators)?, file))
             }
         };
         let courier = courier(&config, &engine)?;
@@ -257,12 +261,12 @@ pub(crate) fn interrupted() -> impl Future<Output = ()> {
     }
 }
 
-/// Adds an identity to the database of a server that does not run.
-pub(crate) async fn add_identity(config: Config, request: &AddIdentity) -> Result<IdentityAdded, NodeError> {
+/// Does what is asked in the database of a server that does not run.
+pub(crate) async fn obey(config: Config, order: Order, request: &AddressRequest) -> Result<Obeyed, NodeError> {
     let (store, engine) = open(&config, Arc::new(engine::Deaf)).await?;
-    let added = control::add_identity(&engine, request).await.map_err(NodeError);
+    let obeyed = control::obey(&engine, order, request).await.map_err(NodeError);
     store.close().await;
-    added
+    obeyed
 }
 
 async fn bind(address: std::net::SocketAddr) -> Result<TcpListener, NodeError> {
@@ -292,6 +296,17 @@ async fn open(config: &Config, observer: Arc<dyn Observer>) -> Result<(Opened, A
             Err(NodeError::new("cannot open the database", error))
         }
     }
+}
+
+/// Who mails are from: what the configuration of a surface says, else our own.
+fn sender(config: &Config) -> Result<String, NodeError> {
+    for dialect in dialects::all() {
+        let Some(section) = config.dialects.get(dialect.name()) else { continue };
+        if let Some(sender) = dialect.sender(section)? {
+            return Ok(sender);
+        }
+    }
+    Ok(config.sender.clone())
 }
 
 /// Mounts every surface, and makes the keys it signs with first.
@@ -381,7 +396,7 @@ fn own(name: &'static str, prefixes: &[&str], router: axum::Router) -> Surface {
         .fallback(|| async { app::neutral(Failure::NotFound) })
         .method_not_allowed_fallback(|| async { app::neutral(Failure::WrongVerb) });
     let prefixes = prefixes.iter().map(|prefix| (*prefix).to_owned()).collect();
-    Surface { name, prefixes, router, administration: None, failure: app::neutral }
+    Surface { name, prefixes, shared: Vec::new(), router, administration: None, failure: app::neutral }
 }
 
 fn courier(config: &Config, engine: &Arc<Engine>) -> Result<Courier, NodeError> {

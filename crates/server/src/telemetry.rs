@@ -87,6 +87,17 @@ impl Observer for Telemetry {
                 let labels = [("dialect", *dialect), ("outcome", outcome.name())];
                 counter!("countersign_verifications_total", &labels).increment(1);
             }
+            Event::Missed { dialect, form } => {
+                counter!("countersign_wrong_guesses_total", "dialect" => *dialect, "form" => form.name()).increment(1);
+            }
+            Event::BreakerOpened { project } => {
+                tracing::warn!(%project, "too many wrong codes in this project: strangers are sent long codes until there are fewer");
+                counter!("countersign_breakers_opened_total").increment(1);
+            }
+            Event::CapReached { project } => {
+                tracing::warn!(%project, "so many messages were sent to strangers in this project that more have to wait");
+                counter!("countersign_send_caps_reached_total").increment(1);
+            }
             Event::MessageOwed => self.wake.notify_one(),
             Event::Delivered { outcome } => {
                 counter!("countersign_deliveries_total", "outcome" => *outcome).increment(1);

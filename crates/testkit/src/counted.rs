@@ -100,6 +100,10 @@ impl Store for Counted {
         self.note("device").device(id, now)
     }
 
+    fn forgive(&self, project: ProjectId, address: Address) -> Reply<'_, ()> {
+        self.note("forgive").forgive(project, address)
+    }
+
     fn lease(&self, operation: Lease) -> Reply<'_, Leases> {
         self.note("lease").lease(operation)
     }
@@ -108,8 +112,8 @@ impl Store for Counted {
         self.note("settle").settle(operation)
     }
 
-    fn sweep(&self, now: Timestamp, before: Timestamp) -> Reply<'_, Swept> {
-        self.note("sweep").sweep(now, before)
+    fn sweep(&self, now: Timestamp, before: Timestamp, sessions_before: Timestamp) -> Reply<'_, Swept> {
+        self.note("sweep").sweep(now, before, sessions_before)
     }
 
     fn flow(&self, handle: Handle) -> Reply<'_, Option<Flow>> {

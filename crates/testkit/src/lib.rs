@@ -1,6 +1,7 @@
 //! What tests are made of: a clock that stands still, randomness that repeats, an engine on a real database that goes away, a real
 //! PostgreSQL, a real SMTP server. For `dev-dependencies` only.
 
+pub mod attack;
 pub mod cluster;
 pub mod counted;
 pub mod env;

@@ -68,7 +68,7 @@ impl Store for Scripted {
     }
 
     fn verify(&self, _operation: Verify) -> Reply<'_, VerifyOutcome> {
-        self.answer(|refusal| VerifyOutcome::Refused { refusal, flow: None })
+        self.answer(|refusal| VerifyOutcome::Refused { refusal, flow: None, missed: Vec::new() })
     }
 
     fn refresh(&self, _operation: Refresh) -> Reply<'_, RefreshOutcome> {
@@ -144,6 +144,10 @@ impl Store for Scripted {
         self.inner.register(operation)
     }
 
+    fn forgive(&self, project: ProjectId, address: Address) -> Reply<'_, ()> {
+        self.inner.forgive(project, address)
+    }
+
     fn lease(&self, operation: Lease) -> Reply<'_, Leases> {
         self.inner.lease(operation)
     }
@@ -152,8 +156,8 @@ impl Store for Scripted {
         self.inner.settle(operation)
     }
 
-    fn sweep(&self, now: Timestamp, before: Timestamp) -> Reply<'_, Swept> {
-        self.inner.sweep(now, before)
+    fn sweep(&self, now: Timestamp, before: Timestamp, sessions_before: Timestamp) -> Reply<'_, Swept> {
+        self.inner.sweep(now, before, sessions_before)
     }
 
     fn flow(&self, handle: Handle) -> Reply<'_, Option<Flow>> {

@@ -1,4 +1,4 @@
-//! One decoder for everything strangers send: JSON, forms and query strings, from bounded bytes into borrowed types.
+//! One decoder for everything strangers send: JSON, forms of either kind and query strings, from bounded bytes into borrowed types.
 //!
 //! It promises that nothing it is given makes it panic, recurse deeply or hold more than [`LIMIT`], and that no error
 //! quotes what was sent, because that may be a code. What a field must look like beyond its type is the surface's and
@@ -29,6 +29,7 @@
 mod bounded;
 mod form;
 mod json;
+mod multipart;
 mod text;
 
 use std::fmt;
@@ -61,6 +62,8 @@ pub enum Accepts {
     Form,
     /// Either, told apart by the content type.
     JsonOrForm,
+    /// These, and `multipart/form-data` with text fields, told apart by the content type.
+    JsonOrAnyForm,
 }
 
 /// What kind a body is.
@@ -70,6 +73,8 @@ pub enum Kind {
     Json,
     /// A form.
     Form,
+    /// A form in parts.
+    Multipart,
 }
 
 /// Where in a body something is wrong.
@@ -152,12 +157,15 @@ impl std::error::Error for BodyError {}
 pub struct Received {
     kind: Kind,
     bytes: Bytes,
+    /// The fields of a form in parts: they are taken out of it once.
+    fields: Vec<(String, String)>,
 }
 
 impl fmt::Debug for Received {
-    /// Without the bytes: they may hold a code.
+    /// Without the bytes and the fields: they may hold a code.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Received").field("kind", &self.kind).field("length", &self.bytes.len()).finish()
+        let length = self.bytes.len();
+        formatter.debug_struct("Received").field("kind", &self.kind).field("length", &length).finish_non_exhaustive()
     }
 }
 
@@ -166,7 +174,8 @@ impl Received {
     ///
     /// # Errors
     /// [`BodyError::ContentType`], [`BodyError::ContentEncoding`], [`BodyError::TooLarge`] or
-    /// [`BodyError::Interrupted`].
+    /// [`BodyError::Interrupted`]; of a form in parts also [`BodyError::Encoding`] and, where a part is a file or none at
+    /// all, [`BodyError::WrongType`].
     pub async fn read(accepts: Accepts, headers: &HeaderMap, body: Body) -> Result<Self, BodyError> {
         let mut content_types = headers.get_all(CONTENT_TYPE).iter();
         let content_type = content_types.next();
@@ -185,7 +194,7 @@ impl Received {
     /// A body that is there already.
     ///
     /// # Errors
-    /// [`BodyError::ContentType`] or [`BodyError::TooLarge`].
+    /// As [`Received::read`].
     pub fn from_bytes(accepts: Accepts, content_type: Option<&str>, bytes: &[u8]) -> Result<Self, BodyError> {
         Self::checked(accepts, content_type, Bytes::copy_from_slice(bytes))
     }
@@ -194,13 +203,18 @@ impl Received {
         if bytes.len() > LIMIT {
             return Err(BodyError::TooLarge);
         }
+        let mut fields = Vec::new();
         let kind = match content_type.and_then(kind_of) {
             _ if bytes.is_empty() => Kind::Form,
             Some(kind @ Kind::Json) if accepts != Accepts::Form => kind,
             Some(kind @ Kind::Form) if accepts != Accepts::Json => kind,
+            Some(kind @ Kind::Multipart) if accepts == Accepts::JsonOrAnyForm => {
+                fields = multipart::fields(content_type.unwrap_or_default(), &bytes)?;
+                kind
+            }
             Some(_) | None => return Err(BodyError::ContentType),
         };
-        Ok(Self { kind, bytes })
+        Ok(Self { kind, bytes, fields })
     }
 
     /// The body as a `T` that borrows from it.
@@ -212,7 +226,13 @@ impl Received {
             // An empty body is an empty form, too: both are an object without fields.
             Kind::Form => form::decode(&self.bytes),
             Kind::Json => json::decode(&self.bytes),
+            Kind::Multipart => form::decode_fields(&self.fields),
         }
+    }
+
+    /// Whether nothing was sent.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
     }
 
     /// What kind it is; an empty body counts as a form.
@@ -236,6 +256,9 @@ fn kind_of(content_type: &str) -> Option<Kind> {
     let utf8 = parts.filter_map(|parameter| parameter.split_once('=')).all(|(name, value)| {
         !name.eq_ignore_ascii_case("charset") || value.trim_matches('"').eq_ignore_ascii_case("utf-8")
     });
+    if essence == "multipart/form-data" {
+        return utf8.then_some(Kind::Multipart);
+    }
     match essence.strip_prefix("application/")? {
         _ if !utf8 => None,
         "x-www-form-urlencoded" => Some(Kind::Form),

@@ -21,11 +21,41 @@ pub trait Dialect: Send + Sync {
         &[]
     }
 
+    /// The file of its original that it can be configured with. None unless it says so.
+    fn config_file(&self) -> Option<ConfigFile> {
+        None
+    }
+
+    /// Who mails are from, where `section` names a file that says so. Only asked in development: elsewhere the server's own
+    /// configuration must say.
+    ///
+    /// # Errors
+    /// As [`Dialect::mount`].
+    fn sender(&self, _section: &toml::Table) -> Result<Option<String>, ConfigError> {
+        Ok(None)
+    }
+
+    /// How the codes look that it sends while short ones may be guessed. Six digits unless it says otherwise.
+    fn code_formats(&self) -> &'static [engine::CodeFormat] {
+        &[engine::CodeFormat::SIX_DIGITS]
+    }
+
     /// Makes the surface from `section`, what stands under `[dialects.<name>]` (empty where nothing does).
     ///
     /// # Errors
     /// Whatever is wrong with `section`, in words for the operator. It must not be reported later than here.
     fn mount(&self, app: App, section: toml::Table) -> Result<Surface, ConfigError>;
+}
+
+/// An option of a surface's section that names a file of the original's. The server finds a relative path from where it was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConfigFile {
+    /// The key in the section.
+    pub key: &'static str,
+    /// The flag of `countersign dev` that stands for it, without dashes. Who gives it wants this surface at the root, too.
+    pub flag: &'static str,
+    /// What the flag is for, in one line.
+    pub about: &'static str,
 }
 
 /// All that a surface is given.
@@ -62,6 +92,9 @@ pub struct Surface {
     /// all surfaces the longest prefix wins, so `/` owns what nobody else does. Two surfaces with the same prefix do not
     /// start.
     pub prefixes: Vec<String>,
+    /// Path prefixes at which it answers what any other surface that serves them answers too, as with the keys of a project. They are
+    /// whose surface claims them among its [`Surface::prefixes`], and else of the first that shares them.
+    pub shared: Vec<String>,
     /// Its routes, with whole paths, and its fallbacks for unknown paths and wrong verbs.
     pub router: Router,
     /// What it offers on the operator's listener.

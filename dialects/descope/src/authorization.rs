@@ -40,6 +40,11 @@ impl<'a> Authorization<'a> {
         self.token.ok_or_else(|| Status::token_missing("session token"))
     }
 
+    /// What may show that the caller is on a device that an address knows: a refresh token, over or not, if there is one.
+    pub(crate) fn device_token(&self, headers: &'a HeaderMap) -> Option<&'a str> {
+        self.token.or_else(|| cookie(headers))
+    }
+
     /// The refresh token, from the header or else from its cookie.
     pub(crate) fn refresh_token(&self, headers: &'a HeaderMap) -> Result<&'a str, Status> {
         self.token.or_else(|| cookie(headers)).ok_or_else(|| Status::token_missing("refresh token"))

@@ -80,7 +80,7 @@ impl Dialect for Descope {
             .layer(cors())
             .with_state(shared);
         let prefixes = ["/v1/auth", "/v1/keys", "/v2/keys", "/v1/mgmt"].map(str::to_owned).to_vec();
-        Ok(Surface { name: NAME, prefixes, router, administration: None, failure })
+        Ok(Surface { name: NAME, prefixes, shared: Vec::new(), router, administration: None, failure })
     }
 }
 

@@ -7,8 +7,8 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use engine::{
-    Address, Attempt, Change, CodeFormat, Disclosure, Handle, Keeping, Naming, NewChallenge, Project, Purpose,
-    ResendMode, Started, Strangers,
+    Address, Attempt, Change, CodeFormat, Disclosure, Handle, Keeping, MOST_ATTEMPTS, Naming, NewChallenge, Project,
+    Purpose, ResendMode, Started, Strangers,
 };
 use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -84,7 +84,8 @@ pub(crate) async fn sign_up(
         let attributes = Attributes::of(&user)?.to_json()?;
         let memo = memo(request.login_options)?;
         let challenge = sign_in_challenge(authorization.project, Purpose::SignUp, address, attributes, memo);
-        let context = shared.context(authorization.project, &client);
+        let device_token = authorization.device_token(&headers);
+        let context = shared.known_context(authorization.project, &client, device_token);
         let started = shared.engine.start_challenge(&context, challenge).await;
         started.map(|started| sent(&started)).map_err(|error| Status::of(Call::Start, error))
     };
@@ -155,7 +156,7 @@ pub(crate) async fn verify(
         let code = required("code", request.code.as_ref())?;
         shared.ready(project).await?;
         let handles = [handle(project, OTP, &address), handle(project, UPDATE, &address)];
-        let context = shared.context(project, &client);
+        let context = shared.known_context(project, &client, authorization.device_token(&headers));
         let attempt = Attempt { handles: &handles, code, session: Some(TERMS) };
         let verified = shared.engine.verify(&context, attempt).await;
         let verified = verified.map_err(|error| Status::of(Call::Verify, error))?;
@@ -191,7 +192,7 @@ impl Shared {
         }
         let memo = memo(Some(options))?;
         let challenge = sign_in_challenge(authorization.project, purpose, address, None, memo);
-        let context = self.context(authorization.project, client);
+        let context = self.known_context(authorization.project, client, authorization.device_token(headers));
         let started = self.engine.start_challenge(&context, challenge).await;
         started.map(|started| sent(&started)).map_err(|error| Status::of(Call::Start, error))
     }
@@ -236,7 +237,7 @@ fn handle(project: &Project, slot: &str, login_id: &Address) -> Handle {
 
 /// A code is on its way; or would be.
 fn sent(started: &Started) -> Response {
-    let attempts = started.flow.challenge.as_ref().map_or(0, |challenge| challenge.max_attempts);
+    let attempts = started.flow.challenge.as_ref().map_or(0, |challenge| challenge.max_attempts.min(MOST_ATTEMPTS));
     let body = SendResponse { masked_email: &started.masked, verification_attempts: attempts };
     respond::json(StatusCode::OK, &body)
 }

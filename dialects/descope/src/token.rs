@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use engine::{Context, Refusal, Session, SessionId, SessionTerms, Times, Timestamp};
+use engine::{Context, DeviceProof, Project, Refusal, Session, SessionId, SessionTerms, Times, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+use web::Client;
 
 use crate::error::{Call, Status};
 use crate::user::{Attributes, User, user_id};
@@ -167,6 +168,21 @@ impl Shared {
         let claims: RefreshClaims = claims.map_err(|error| Status::of(Call::Session, error))?;
         let session = self.session_of(context, &claims.iss, claims.sid)?;
         Ok((claims, session))
+    }
+
+    /// The context of a request that may come from a device that an address knows: one on which `token`, a refresh token of this
+    /// project, was left. That it is over does not matter.
+    pub(crate) fn known_context<'a>(
+        &self,
+        project: &'a Project,
+        client: &'a Client,
+        token: Option<&str>,
+    ) -> Context<'a> {
+        let context = self.context(project, client);
+        let claims =
+            token.and_then(|token| self.engine.authenticate(&context, ALGORITHM, token, Times::DoNotCount).ok());
+        let session = claims.and_then(|claims: RefreshClaims| self.session_of(&context, &claims.iss, claims.sid).ok());
+        Context { proof: session.map(DeviceProof::Session), ..context }
     }
 
     fn session_of(&self, context: &Context<'_>, iss: &str, sid: Uuid) -> Result<SessionId, Status> {

@@ -78,8 +78,11 @@ impl Dialect for Login {
             .method_not_allowed_fallback(|| async { failure(Failure::WrongVerb) })
             .layer(cors())
             .with_state(shared);
-        let prefixes = vec!["/".to_owned()];
-        Ok(Surface { name: NAME, prefixes, router, administration: None, failure: failure_of_the_frame })
+        // Its own paths are named, too: another surface may be told to answer at the root.
+        let prefixes = ["/", "/v1/login"].map(str::to_owned).to_vec();
+        // The project's keys: others may publish them there, too.
+        let shared = vec!["/.well-known/jwks.json".to_owned()];
+        Ok(Surface { name: NAME, prefixes, shared, router, administration: None, failure: failure_of_the_frame })
     }
 }
 

@@ -8,10 +8,12 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use engine::{
-    Address, Algorithm, Attempt, CodeFormat, Context, Disclosure, Handle, Naming, NewChallenge, Purpose, ResendMode,
-    SessionTerms, Strangers, Verified,
+    Address, Algorithm, Attempt, CodeFormat, Context, DeviceProof, Disclosure, Handle, IdentityId, Naming,
+    NewChallenge, Purpose, ResendMode, SessionTerms, Strangers, Times, Timestamp, Verified,
 };
+use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue, StatusCode};
+use serde::Deserialize;
 use uuid::Uuid;
 use web::{Accepts, Client, Received, respond};
 
@@ -21,6 +23,14 @@ use crate::{NAME, Shared};
 
 /// How long verifiers may keep the keys.
 const KEYS_KEPT: Duration = Duration::from_mins(5);
+
+/// What is read of an earlier token.
+#[derive(Deserialize)]
+struct Earlier {
+    iss: String,
+    sub: Uuid,
+    iat: i64,
+}
 
 /// `POST /v1/login`
 pub(crate) async fn start(
@@ -55,7 +65,7 @@ pub(crate) async fn start(
             strangers: Strangers::Silent,
             device: None,
         };
-        match shared.engine.start_challenge(&shared.context(&client), challenge).await.map_err(Answer::of) {
+        match shared.engine.start_challenge(&shared.context(&client, &headers), challenge).await.map_err(Answer::of) {
             Ok(_) => Ok(shared.next(token, Next::EmailCode)),
             Err(Answer::Status(status)) => Err(status),
             // Refusals of a flow that is there already, and a new token's is not.
@@ -80,7 +90,7 @@ pub(crate) async fn email_code(
             Uuid::try_parse(token).map_err(|_| Status::field("auth_flow_token", "auth_flow_token must be a UUID"))?;
         let code = required("code", request.code.as_deref())?;
         let session = Some(SessionTerms::of(shared.token_life));
-        let context = shared.context(&client);
+        let context = shared.context(&client, &headers);
         let attempt = Attempt { handles: &[shared.handle(token)], code, session };
         match shared.engine.verify(&context, attempt).await.map_err(Answer::of) {
             Ok(verified) => Ok(shared.next(token, Next::Success { token: &shared.token(&context, &verified)? })),
@@ -98,8 +108,19 @@ pub(crate) async fn keys(State(shared): State<Arc<Shared>>) -> Response {
 }
 
 impl Shared {
-    fn context<'a>(&'a self, client: &'a Client) -> Context<'a> {
-        self.engine.context(&self.project, NAME, client.for_engine())
+    fn context<'a>(&'a self, client: &'a Client, headers: &HeaderMap) -> Context<'a> {
+        let context = self.engine.context(&self.project, NAME, client.for_engine());
+        Context { proof: self.proof(&context, headers), ..context }
+    }
+
+    /// Who brings a token that this surface issued earlier, over or not, is on a device that the address knows.
+    fn proof(&self, context: &Context<'_>, headers: &HeaderMap) -> Option<DeviceProof> {
+        let token = headers.get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")?;
+        let claims = self.engine.authenticate(context, Algorithm::Es256, token, Times::DoNotCount).ok();
+        let Earlier { iss, sub, iat } = claims?;
+        let identity = self.engine.read_public_id("identity", sub).filter(|_| iss == self.origin)?;
+        let proved_at = Timestamp::from_millis(iat.checked_mul(1000)?);
+        Some(DeviceProof::Identity { identity: IdentityId::new(identity), proved_at })
     }
 
     fn handle(&self, token: Uuid) -> Handle {

@@ -1,6 +1,8 @@
 //! The courier against a real SMTP server.
 
 #[cfg(test)]
+mod addresses;
+#[cfg(test)]
 mod composing;
 #[cfg(test)]
 mod delivering;

@@ -14,9 +14,8 @@ use engine::{
     DeviceId, DeviceView, Disclosure, EndSessions, Engine, Entropy, EraseIdentity, Flow, Handle, IdentityId, Lease,
     Leases, MasterKey, MessageQuery, MessageState, Naming, NewChallenge, OpenFlow, Operation as _, OutboxDepth,
     OutboxMessage, Owner, Parts, Policy, Project, ProjectId, Projects, Purpose, Refresh, RefreshOutcome, Refusal,
-    Register, Registered, Reply, Resend, ResendMode, SealedKey, SendLog, Session, SessionId, Settle, Start,
-    StartOutcome, StartSeen, Store, StoreError, Strangers, Swept, TakeTicket, Taken, Ticket, Timestamp, Verify,
-    VerifyOutcome, Write,
+    Register, Registered, Reply, Resend, ResendMode, SealedKey, Session, SessionId, Settle, Start, StartOutcome,
+    StartSeen, Store, StoreError, Strangers, Swept, TakeTicket, Taken, Ticket, Timestamp, Verify, VerifyOutcome, Write,
 };
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
@@ -105,10 +104,14 @@ fn done<T: Send + 'static>(value: T) -> Reply<'static, T> {
 
 impl Store for Outbox {
     fn start(&self, operation: Start) -> Reply<'_, StartOutcome> {
-        let seen = StartSeen { flow: None, owner: None, send_log: SendLog::default(), caller: None };
+        let seen = StartSeen::default();
         let decision = operation.decide(seen);
         Self::apply(&mut self.rows.lock().unwrap(), decision.writes);
         done(decision.outcome)
+    }
+
+    fn forgive(&self, _: ProjectId, _: Address) -> Reply<'_, ()> {
+        unheard_of()
     }
 
     fn lease(&self, operation: Lease) -> Reply<'_, Leases> {
@@ -203,7 +206,7 @@ impl Store for Outbox {
         unheard_of()
     }
 
-    fn sweep(&self, _: Timestamp, _: Timestamp) -> Reply<'_, Swept> {
+    fn sweep(&self, _: Timestamp, _: Timestamp, _: Timestamp) -> Reply<'_, Swept> {
         unheard_of()
     }
 

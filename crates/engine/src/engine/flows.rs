@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use super::{Attempt, Context, Engine, NewChallenge, Started};
 use crate::asking::{Asking, FlowEnd, ResendMode, Strangers};
+use crate::cap::{Network, Taken};
 use crate::challenge::{Disclosure, Naming, Resend, Start, StartOutcome};
-use crate::error::{Error, Refusal, Result};
+use crate::error::{Error, Refusal, Result, StoreError};
 use crate::event::{ChallengeOutcome, Event, VerificationOutcome};
-use crate::flow::{Flow, FlowState, Handle, Purpose};
+use crate::flow::{Challenge, Flow, FlowState, Handle, Purpose};
 use crate::id::{AddressId, DeviceId, FlowId, IdentityId, MessageId, SessionId};
 use crate::opening::{Annotate, OpenFlow};
 use crate::outbox::OutboxMessage;
@@ -101,8 +102,9 @@ impl Engine {
             flow: FlowId::new(self.env.ids.next(context.now)),
             seed: self.env.bytes(),
         };
-        let outcome = self.store.start(operation).await?;
-        let (result, outcome) = started(outcome);
+        let capped = operation.asking.capped;
+        let outcome = self.store.start(operation).await;
+        let (result, outcome) = started(self.counted(context, capped, outcome)?);
         self.observe(&Event::Challenged { dialect: context.dialect, channel, purpose, outcome });
         result
     }
@@ -119,8 +121,9 @@ impl Engine {
         mode: ResendMode,
     ) -> Result<Started> {
         let asking = self.asking(context, mode, naming, None)?;
-        let outcome = self.store.resend(Resend { asking, handle }).await?;
-        let (result, outcome) = started(outcome);
+        let capped = asking.capped;
+        let outcome = self.store.resend(Resend { asking, handle }).await;
+        let (result, outcome) = started(self.counted(context, capped, outcome)?);
         if let Some((channel, purpose)) = result.as_ref().ok().and_then(|started| {
             let challenge = started.flow.challenge.as_ref()?;
             Some((challenge.address.channel(), started.flow.purpose))
@@ -141,6 +144,7 @@ impl Engine {
             now: context.now,
             handles: attempt.handles.to_vec(),
             code: Secret::new(attempt.code.to_owned()),
+            proof: context.proof,
             session: attempt.session,
             session_id: SessionId::new(next()),
             identity_id: IdentityId::new(next()),
@@ -152,7 +156,18 @@ impl Engine {
                 self.observe(&Event::Verified { dialect: context.dialect, outcome: VerificationOutcome::Passed });
                 Ok(*verified)
             }
-            VerifyOutcome::Refused { refusal, flow } => {
+            VerifyOutcome::NotCompared { flow } => {
+                self.observe(&Event::Verified { dialect: context.dialect, outcome: VerificationOutcome::NotCompared });
+                let left = flow.challenge.as_ref().map_or(0, Challenge::left);
+                Err(Error::Refused { refusal: Refusal::CodeMismatch { left }, flow: Some(flow) })
+            }
+            VerifyOutcome::Refused { refusal, flow, missed } => {
+                for form in missed {
+                    self.observe(&Event::Missed { dialect: context.dialect, form });
+                    if self.breakers.miss(&context.project.id, context.now) {
+                        self.observe(&Event::BreakerOpened { project: context.project.id.clone() });
+                    }
+                }
                 self.observe(&Event::Verified { dialect: context.dialect, outcome: verification_outcome(refusal) });
                 Err(Error::Refused { refusal, flow })
             }
@@ -167,23 +182,61 @@ impl Engine {
         self.store.flow(handle).await?.ok_or_else(|| Refusal::FlowNotFound.into())
     }
 
+    /// The network that a request comes from.
+    fn network(&self, context: &Context<'_>) -> Option<Network> {
+        context.client.address.map(|address| Network::of(address, &self.public_ids))
+    }
+
+    /// Counts a message, or says how long strangers must wait.
+    fn take(&self, context: &Context<'_>) -> Option<Duration> {
+        let limit = context.project.policy.send_limit.as_ref()?;
+        match self.caps.take(limit, &context.project.id, self.network(context), context.now) {
+            Taken::One => None,
+            Taken::TooSoon { wait, is_news } => {
+                if is_news {
+                    self.observe(&Event::CapReached { project: context.project.id.clone() });
+                }
+                Some(wait)
+            }
+        }
+    }
+
+    /// Takes back that a message was counted, where none came to be owed.
+    fn counted(
+        &self,
+        context: &Context<'_>,
+        capped: Option<Duration>,
+        outcome: std::result::Result<StartOutcome, StoreError>,
+    ) -> std::result::Result<StartOutcome, StoreError> {
+        let is_owed = matches!(outcome, Ok(StartOutcome::Started(_)));
+        if let (false, None, Some(limit)) = (is_owed, capped, &context.project.policy.send_limit) {
+            self.caps.give_back(limit, &context.project.id, self.network(context));
+        }
+        outcome
+    }
+
     fn asking(&self, context: &Context<'_>, mode: ResendMode, naming: Naming, link: Option<&str>) -> Result<Asking> {
         let message = MessageId::new(self.env.ids.next(context.now));
         let place = OutboxMessage::link_place(message);
         let seal = |link: &str| self.keys.seal(self.env.bytes(), &place, link.as_bytes());
+        let link = link.map(seal).transpose()?;
         Ok(Asking {
             project: context.project.id.clone(),
             now: context.now,
             code_life: context.project.policy.code_life,
             send_limit: context.project.policy.send_limit,
+            network: self.network(context),
+            capped: self.take(context),
             mode,
             flow_end: match naming {
                 Naming::Secret => FlowEnd::Fixed,
                 Naming::Public => FlowEnd::WithCode,
             },
             strangers: Strangers::Silent,
+            proof: context.proof,
+            breaker: self.breakers.state(&context.project.id, context.now),
             message,
-            link: link.map(seal).transpose()?,
+            link,
             keys: Arc::clone(&self.keys),
         })
     }

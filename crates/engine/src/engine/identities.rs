@@ -123,6 +123,11 @@ impl Engine {
         Ok(self.store.identities(context.project.id.clone(), after, limit).await?)
     }
 
+    /// Makes an address's budgets whole again: an operator says that what was guessed and sent was meant well.
+    pub async fn forgive(&self, project: &ProjectId, address: &Address) -> Result<()> {
+        Ok(self.store.forgive(project.clone(), address.clone()).await?)
+    }
+
     /// Who owns an address.
     ///
     /// # Refusals

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Engine;
 use crate::address::Address;
+use crate::budget::KNOWN_FOR;
 use crate::error::{Result, StoreError};
 use crate::event::Event;
 use crate::flow::Flow;
@@ -83,7 +84,8 @@ impl Engine {
     /// Removes a bounded number of rows that have been over for a day.
     pub async fn sweep(&self) -> Result<Swept> {
         let now = self.now();
-        Ok(self.store.sweep(now, now.minus(KEPT)).await?)
+        // A session that is over still shows that its device is known.
+        Ok(self.store.sweep(now, now.minus(KEPT), now.minus(KNOWN_FOR)).await?)
     }
 
     /// Answers if a write would go through.

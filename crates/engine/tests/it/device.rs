@@ -73,7 +73,7 @@ fn no_session_no_device() {
     let flow = started(memory.start(&operation));
     let mut operation = verify(NOON, "flow", &code(&flow));
     operation.session = None;
-    let decision = operation.decide(vec![memory.seen(&handle("flow")).unwrap()]);
+    let decision = operation.decide(only(memory.seen(&handle("flow")).unwrap()));
     assert_eq!(names(&decision.writes), ["AddIdentity", "AddAddress", "PassFlow"]);
 }
 
@@ -181,6 +181,6 @@ fn whose_address_was_proved_without_being_let_in_has_no_part_in_the_device() {
     owner.identity.state = IdentityState::Inactive;
     let mut flow = asked("flow", Purpose::VerifyAddress, &ada, Some(&owner));
     flow.device = Some(DeviceId::new(id()));
-    let decision = verify(NOON, "flow", &code(&flow)).decide(vec![seen(&flow, Some(&owner))]);
+    let decision = verify(NOON, "flow", &code(&flow)).decide(only(seen(&flow, Some(&owner))));
     assert_eq!(names(&decision.writes), ["ProveAddress", "BumpIdentity", "PassFlow"]);
 }

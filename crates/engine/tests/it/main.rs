@@ -5,6 +5,8 @@
 extern crate countersign_engine as engine;
 
 #[cfg(test)]
+mod budget;
+#[cfg(test)]
 mod device;
 #[cfg(test)]
 mod identity;

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use engine::{
-    Account, Address, AddressId, Annotate, Caller, ChangeDevice, ChangeIdentity, ChangeSeen, Decision, Device,
-    DeviceId, DeviceView, EndSessions, EraseIdentity, Flow, FlowId, FlowSeen, FlowState, Handle, Identity, IdentityId,
-    Lease, Leases, MessageId, MessageState, OpenFlow, Operation, OutboxMessage, Owner, ProjectId, Purpose, Refresh,
-    RefreshOutcome, Refusal, Register, Registered, Resend, SendLog, Session, SessionId, Settle, Start, StartOutcome,
-    StartSeen, TakeTicket, Taken, Ticket, TicketSeen, Timestamp, VerifiableAddress, Verify, VerifyOutcome, Write,
+    Account, Address, AddressId, Annotate, Budget, Caller, ChangeDevice, ChangeIdentity, ChangeSeen, Decision, Device,
+    DeviceId, DeviceProof, DeviceView, EndSessions, EraseIdentity, Flow, FlowId, FlowSeen, FlowState, Handle, Identity,
+    IdentityId, Lease, Leases, MessageId, MessageState, OpenFlow, Operation, OutboxMessage, Owner, ProjectId, Prover,
+    Purpose, Refresh, RefreshOutcome, Refusal, Register, Registered, Resend, Session, SessionId, Settle, Start,
+    StartOutcome, StartSeen, TakeTicket, Taken, Ticket, TicketSeen, Timestamp, VerifiableAddress, Verify,
+    VerifyOutcome, VerifySeen, Write,
 };
 
 /// Rows, by their ids.
@@ -17,7 +18,7 @@ pub(crate) struct Memory {
     pub(crate) identities: BTreeMap<IdentityId, Identity>,
     pub(crate) addresses: BTreeMap<AddressId, (ProjectId, VerifiableAddress)>,
     pub(crate) sessions: BTreeMap<SessionId, Session>,
-    pub(crate) send_logs: BTreeMap<(ProjectId, Address), SendLog>,
+    pub(crate) budgets: BTreeMap<(ProjectId, Address), Budget>,
     pub(crate) outbox: BTreeMap<MessageId, OutboxMessage>,
     pub(crate) devices: BTreeMap<DeviceId, Device>,
     pub(crate) tickets: BTreeMap<[u8; 32], Ticket>,
@@ -26,6 +27,7 @@ pub(crate) struct Memory {
 impl Memory {
     pub(crate) fn start(&mut self, operation: &Start) -> StartOutcome {
         let mut seen = self.start_seen(self.flow(&operation.handle), &operation.asking.project, &operation.address);
+        seen.prover = operation.asking.proof.and_then(DeviceProof::session).and_then(|session| self.prover(session));
         seen.caller = operation.change.as_ref().and_then(|change| self.caller(change.session));
         self.apply(operation.decide(seen))
     }
@@ -41,7 +43,15 @@ impl Memory {
     }
 
     pub(crate) fn verify(&mut self, operation: &Verify) -> VerifyOutcome {
-        let seen = operation.handles.iter().filter_map(|handle| self.seen(handle)).collect();
+        let mut seen = VerifySeen::default();
+        for flow in operation.handles.iter().filter_map(|handle| self.seen(handle)) {
+            if let Some(challenge) = flow.flow.challenge.as_ref().filter(|it| !seen.budgets.has(&it.address)) {
+                let budget = self.budget(&flow.flow.project, &challenge.address);
+                seen.budgets.add(&flow.flow.project, &challenge.address, budget);
+            }
+            seen.flows.push(flow);
+        }
+        seen.prover = operation.proof.and_then(DeviceProof::session).and_then(|session| self.prover(session));
         self.apply(operation.decide(seen))
     }
 
@@ -147,9 +157,19 @@ impl Memory {
         StartSeen {
             flow: flow.cloned(),
             owner: self.owner(project, address),
-            send_log: self.send_logs.get(&(project.clone(), address.clone())).cloned().unwrap_or_default(),
+            budget: self.budget(project, address),
+            prover: None,
             caller: None,
         }
+    }
+
+    fn budget(&self, project: &ProjectId, address: &Address) -> Budget {
+        self.budgets.get(&(project.clone(), address.clone())).cloned().unwrap_or_default()
+    }
+
+    fn prover(&self, session: SessionId) -> Option<Prover> {
+        let session = self.sessions.get(&session)?;
+        Some(Prover { identity: session.identity, proved_at: session.issued_at })
     }
 
     fn apply<T>(&mut self, decision: Decision<T>) -> T {
@@ -248,7 +268,7 @@ impl Memory {
                 ticket.spent_at = Some(at);
                 ticket.session = session;
             }
-            message @ (Write::PutSendLog { .. }
+            message @ (Write::PutBudget { .. }
             | Write::OweMessage(_)
             | Write::CancelMessage { .. }
             | Write::DelayMessage { .. }
@@ -259,8 +279,8 @@ impl Memory {
     /// What concerns messages.
     fn write_message(&mut self, write: Write) {
         match write {
-            Write::PutSendLog { project, address, log } => {
-                self.send_logs.insert((project, address), log);
+            Write::PutBudget { project, address, budget } => {
+                self.budgets.insert((project, address), budget);
             }
             Write::OweMessage(message) => {
                 assert!(self.outbox.insert(message.id, message).is_none());

@@ -57,7 +57,7 @@ fn nothing_passes_where_nothing_was_asked() {
         (flow.expires_at, Refusal::FlowExpired),
     ] {
         for typed in ["", "000000"] {
-            let decision = verify(now, "flow", typed).decide(vec![memory.seen(&handle("flow")).unwrap()]);
+            let decision = verify(now, "flow", typed).decide(only(memory.seen(&handle("flow")).unwrap()));
             assert_eq!(refusal(&decision.outcome), why);
             assert!(decision.writes.is_empty(), "and no guess is counted");
         }

@@ -38,7 +38,7 @@ fn a_leased_message_carries_the_code_that_passes() {
     let flow = flow();
     let code = leased(message(&flow), Some(flow.clone()), 0).unwrap();
     assert_eq!(code.len(), 6);
-    passed(verify(NOON, "flow", &code).decide(vec![seen(&flow, None)]).outcome);
+    passed(verify(NOON, "flow", &code).decide(only(seen(&flow, None))).outcome);
 }
 
 #[test]
@@ -199,4 +199,14 @@ fn messages_that_failed_together_come_back_apart() {
     waits.sort();
     waits.dedup();
     assert!(waits.len() > 200, "{} different waits", waits.len());
+}
+
+#[test]
+fn a_code_that_lives_shortly_is_sent_while_a_quarter_of_its_life_is_left() {
+    let mut operation = start(NOON, "flow", Purpose::SignInOrUp, &address("ada"));
+    operation.asking.code_life = Duration::from_secs(4);
+    let flow = started(operation.decide(engine::StartSeen::default()).outcome);
+    let leased = |now| lease(now).decide(vec![(message(&flow), Some(flow.clone()))]).outcome.messages.len();
+    assert_eq!(leased(NOON.plus(Duration::from_secs(3))), 1);
+    assert_eq!(leased(NOON.plus(Duration::from_secs(3)).plus(MILLISECOND)), 0);
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use engine::{
-    Decision, Digest, Flow, FlowId, FlowState, IdentityId, MessageId, MessageKind, Naming, Operation as _,
-    OutboxMessage, Owner, Purpose, RENEWAL, REPEAT, Refusal, ResendMode, SendLimit, SendLog, StartOutcome, StartSeen,
-    Timestamp, Write,
+    Budget, Decision, Digest, Flow, FlowId, FlowState, IdentityId, MessageId, MessageKind, Naming, Operation as _,
+    OutboxMessage, Owner, Purpose, RENEWAL, REPEAT, Refusal, ResendMode, SendLimit, SendLog, Spent, StartOutcome,
+    StartSeen, Timestamp, Write,
 };
 
 use crate::memory::Memory;
@@ -132,16 +132,16 @@ fn st_34_known_and_unknown_addresses_get_the_same_answer_and_the_same_rows() {
 #[test]
 fn st_34_known_and_unknown_addresses_are_sent_as_often() {
     let waits = owners("ada").map(|(_, owner)| {
-        let mut log = SendLog::default();
+        let mut log = Budget::default();
         let mut waits = Vec::new();
         for minute in 0..90 {
             let now = NOON.plus(Duration::from_mins(minute));
             let mut operation = start(now, "flow", Purpose::SignIn, &address("ada"));
             operation.asking.send_limit = Some(SendLimit::default());
-            let seen = StartSeen { owner: owner.clone(), send_log: log.clone(), ..StartSeen::default() };
+            let seen = StartSeen { owner: owner.clone(), budget: log.clone(), ..StartSeen::default() };
             let decision = operation.decide(seen);
             for write in decision.writes {
-                if let Write::PutSendLog { log: longer, .. } = write {
+                if let Write::PutBudget { budget: longer, .. } = write {
                     log = longer;
                 }
             }
@@ -160,10 +160,11 @@ fn st_34_known_and_unknown_addresses_are_sent_as_often() {
 #[test]
 fn a_spent_send_budget_writes_nothing() {
     let limit = SendLimit::default();
-    let send_log = SendLog::default().spend(&limit, NOON).unwrap();
+    let sends = SendLog::default().spend(&limit, None, NOON).unwrap();
+    let budget = Budget { stranger: Spent { sends, ..Spent::default() }, ..Budget::default() };
     let mut operation = start(NOON.plus(Duration::from_secs(10)), "flow", Purpose::SignInOrUp, &address("ada"));
     operation.asking.send_limit = Some(limit);
-    let decision = operation.decide(StartSeen { send_log, ..StartSeen::default() });
+    let decision = operation.decide(StartSeen { budget, ..StartSeen::default() });
     assert!(decision.writes.is_empty());
     assert_eq!(start_refusal(decision.outcome), Refusal::TooSoon { retry_after: Duration::from_secs(20) });
 }
@@ -183,7 +184,7 @@ fn a_decoy_never_passes() {
         for number in 0..1000 {
             let typed = format!("{number:03}");
             let seen = seen(&flow, owner.as_ref());
-            let refusal = refusal(&verify(NOON, "flow", &typed).decide(vec![seen]).outcome);
+            let refusal = refusal(&verify(NOON, "flow", &typed).decide(only(seen)).outcome);
             let is_mismatch = matches!(refusal, Refusal::CodeMismatch { .. });
             assert!(is_mismatch || typed != sent, "not even what a mail would have said is right");
             mismatches += u32::from(is_mismatch);
@@ -443,7 +444,7 @@ fn a_resend_sends_what_passes_also_when_the_owner_of_the_address_has_changed() {
             let again = started(decision.outcome);
             assert_eq!(challenge(&again).epoch, 2, "the old code was asked for by, or for, somebody else");
             assert_eq!(again.identity, after.map(|owner| owner.identity.id));
-            let seen = |code: &str| verify(now, "flow", code).decide(vec![crate::support::seen(&again, after)]).outcome;
+            let seen = |code: &str| verify(now, "flow", code).decide(only(crate::support::seen(&again, after))).outcome;
             assert!(matches!(refusal(&seen(&code(&flow))), Refusal::CodeMismatch { .. }));
             if kind == MessageKind::Code {
                 passed(seen(&code(&again)));

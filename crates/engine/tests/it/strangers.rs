@@ -94,7 +94,7 @@ fn no_code_passes_where_strangers_are_told() {
         let derived = code(&flow);
         for number in 0..1000 {
             let typed = format!("{number:03}");
-            let refused = refusal(&verify(NOON, "flow", &typed).decide(vec![seen(&flow, None)]).outcome);
+            let refused = refusal(&verify(NOON, "flow", &typed).decide(only(seen(&flow, None))).outcome);
             // The digest may by chance be that of a code: also then there is nobody who passes.
             let is_spent = refused == Refusal::IdentityNotFound;
             assert!(is_spent || refused == Refusal::CodeMismatch { left: 4 }, "{refused:?}");

@@ -5,11 +5,11 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use engine::{
-    Account, Address, AddressId, Asking, Challenge, CodeFormat, Content, Disclosure, Flow, FlowEnd, FlowId, FlowSeen,
-    Handle, Identity, IdentityId, IdentityState, KeyId, Keys, Lease, MasterKey, MessageId, MessageKind, MessageState,
-    Naming, Operation as _, OutboxMessage, Owner, ProjectId, Purpose, Refusal, Resend, ResendMode, Secret, SessionId,
-    SessionTerms, Start, StartOutcome, StartSeen, Strangers, Timestamp, VerifiableAddress, Verified, Verify,
-    VerifyOutcome, Write,
+    Account, Address, AddressId, Asking, Breaker, Budget, Challenge, CodeFormat, Content, Disclosure, Flow, FlowEnd,
+    FlowId, FlowSeen, Handle, Identity, IdentityId, IdentityState, KeyId, Keys, Lease, MasterKey, MessageId,
+    MessageKind, MessageState, Naming, Operation as _, OutboxMessage, Owner, ProjectId, Purpose, Refusal, Resend,
+    ResendMode, Secret, SessionId, SessionTerms, Start, StartOutcome, StartSeen, Strangers, Timestamp,
+    VerifiableAddress, Verified, Verify, VerifyOutcome, VerifySeen, Write,
 };
 
 /// When everything begins.
@@ -76,9 +76,13 @@ pub(crate) fn asking(now: Timestamp, mode: ResendMode) -> Asking {
         now,
         code_life: CODE_LIFE,
         send_limit: None,
+        network: None,
+        capped: None,
         mode,
         flow_end: FlowEnd::WithCode,
         strangers: Strangers::Silent,
+        proof: None,
+        breaker: Breaker::Closed,
         link: None,
         message: MessageId::new(id()),
         keys: keys(),
@@ -121,6 +125,7 @@ pub(crate) fn verify(now: Timestamp, key: &str, code: &str) -> Verify {
         now,
         handles: vec![handle(key)],
         code: Secret::new(code.to_owned()),
+        proof: None,
         session: Some(SessionTerms::of(FLOW_LIFE)),
         session_id: SessionId::new(id()),
         identity_id: IdentityId::new(id()),
@@ -161,14 +166,14 @@ pub(crate) fn start_refusal(outcome: StartOutcome) -> Refusal {
 pub(crate) fn passed(outcome: VerifyOutcome) -> Verified {
     match outcome {
         VerifyOutcome::Passed(verified) => *verified,
-        refused @ VerifyOutcome::Refused { .. } => panic!("not passed but {refused:?}"),
+        other => panic!("not passed but {other:?}"),
     }
 }
 
 pub(crate) fn refusal(outcome: &VerifyOutcome) -> Refusal {
     match outcome {
         VerifyOutcome::Refused { refusal, .. } => *refusal,
-        passed @ VerifyOutcome::Passed(_) => panic!("not refused but {passed:?}"),
+        other => panic!("not refused but {other:?}"),
     }
 }
 
@@ -243,4 +248,21 @@ pub(crate) fn names(writes: &[Write]) -> Vec<String> {
         text.split([' ', '(', '{']).next().unwrap().to_owned()
     };
     writes.iter().map(name).collect()
+}
+
+/// What a verification sees of one flow, at whose address nobody has guessed yet.
+pub(crate) fn only(flow: FlowSeen) -> VerifySeen {
+    several([flow])
+}
+
+/// The same of several.
+pub(crate) fn several(flows: impl IntoIterator<Item = FlowSeen>) -> VerifySeen {
+    let mut seen = VerifySeen::default();
+    for flow in flows {
+        if let Some(challenge) = flow.flow.challenge.as_ref().filter(|it| !seen.budgets.has(&it.address)) {
+            seen.budgets.add(&flow.flow.project, &challenge.address, Budget::default());
+        }
+        seen.flows.push(flow);
+    }
+    seen
 }

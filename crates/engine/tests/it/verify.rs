@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use engine::{
     Alphabet, Challenge, CodeFormat, Decision, Flow, FlowSeen, FlowState, Handle, IdentityId, IdentityState,
-    Operation as _, Purpose, Refusal, ResendMode, StartSeen, Timestamp, Verify, VerifyOutcome, Write,
+    Operation as _, Purpose, Refusal, ResendMode, StartSeen, Timestamp, Verify, VerifyOutcome, VerifySeen, Write,
 };
 
 use crate::memory::Memory;
@@ -17,7 +17,7 @@ fn a_right_code_signs_in_whoever_owns_the_address() {
     let flow = asked("flow", Purpose::SignIn, &ada, Some(&owner));
     let now = NOON.plus(Duration::from_secs(30));
     let operation = verify(now, "flow", &code(&flow));
-    let decision = operation.decide(vec![seen(&flow, Some(&owner))]);
+    let decision = operation.decide(only(seen(&flow, Some(&owner))));
     assert_eq!(names(&decision.writes), ["PassFlow", "OpenSession"], "later proofs change nothing");
     let verified = passed(decision.outcome);
     assert_eq!((&verified.identity, &verified.address), (&owner.identity, &owner.address));
@@ -37,7 +37,7 @@ fn no_session_is_opened_unless_asked_for() {
     let flow = asked("flow", Purpose::SignInOrUp, &address("ada"), None);
     let mut operation = verify(NOON, "flow", &code(&flow));
     operation.session = None;
-    let decision = operation.decide(vec![seen(&flow, None)]);
+    let decision = operation.decide(only(seen(&flow, None)));
     assert_eq!(names(&decision.writes), ["AddIdentity", "AddAddress", "PassFlow"]);
     assert!(passed(decision.outcome).session.is_none());
 }
@@ -48,10 +48,10 @@ fn a_code_is_right_however_it_is_typed() {
     let code = code(&flow);
     let (left, right) = code.split_at(3);
     for typed in [code.clone(), format!(" {left} {right}\n"), format!("{left}-{right}")] {
-        passed(verify(NOON, "flow", &typed).decide(vec![seen(&flow, None)]).outcome);
+        passed(verify(NOON, "flow", &typed).decide(only(seen(&flow, None))).outcome);
     }
     for typed in [String::new(), left.to_owned(), format!("{code}0"), format!("0{code}"), format!("{code}{code}")] {
-        let refused = verify(NOON, "flow", &typed).decide(vec![seen(&flow, None)]).outcome;
+        let refused = verify(NOON, "flow", &typed).decide(only(seen(&flow, None))).outcome;
         assert_eq!(refusal(&refused), Refusal::CodeMismatch { left: 4 }, "{typed:?}");
     }
 }
@@ -63,7 +63,7 @@ fn a_code_of_letters_is_right_in_either_case() {
     let flow = started(operation.decide(StartSeen::default()).outcome);
     let code = code(&flow);
     assert!(code.bytes().any(|symbol| symbol.is_ascii_uppercase()));
-    passed(verify(NOON, "flow", &code.to_lowercase()).decide(vec![seen(&flow, None)]).outcome);
+    passed(verify(NOON, "flow", &code.to_lowercase()).decide(only(seen(&flow, None))).outcome);
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn st_01_the_fifth_wrong_guess_ends_the_flow_and_the_right_code_is_then_refused(
     }
     let spent = memory.seen(&handle("flow")).unwrap();
     for typed in [&wrong, &right] {
-        let decision = verify(NOON, "flow", typed).decide(vec![seen(&spent.flow, None)]);
+        let decision = verify(NOON, "flow", typed).decide(only(seen(&spent.flow, None)));
         assert_eq!(refusal(&decision.outcome), Refusal::AttemptsExhausted);
         assert!(decision.writes.is_empty(), "nothing is compared any more");
     }
@@ -90,8 +90,10 @@ fn st_01_the_fifth_wrong_guess_ends_the_flow_and_the_right_code_is_then_refused(
 #[test]
 fn a_guess_is_counted_in_the_decision_that_compares_it() {
     let flow = asked("flow", Purpose::SignInOrUp, &address("ada"), None);
-    let Decision { outcome, writes } = verify(NOON, "flow", &other_than(&code(&flow))).decide(vec![seen(&flow, None)]);
-    assert!(matches!(&writes[..], [Write::CountMiss { flow: counted, attempts: 1 }] if *counted == flow.id));
+    let Decision { outcome, writes } = verify(NOON, "flow", &other_than(&code(&flow))).decide(only(seen(&flow, None)));
+    assert!(
+        matches!(&writes[..], [Write::CountMiss { flow: counted, attempts: 1 }, Write::PutBudget { .. }] if *counted == flow.id)
+    );
     let VerifyOutcome::Refused { flow: Some(told), .. } = outcome else { panic!("the caller is told the flow") };
     assert_eq!(challenge(&told).attempts, 1, "as it is now");
 }
@@ -131,14 +133,14 @@ fn st_07_one_pass_spends_everything_the_flow_could_be_opened_with() {
         challenge(&flow).message.to_string(),
         String::new(),
     ] {
-        let decision = verify(NOON, "flow", &secret).decide(vec![seen(&spent, None)]);
+        let decision = verify(NOON, "flow", &secret).decide(only(seen(&spent, None)));
         assert_eq!(refusal(&decision.outcome), Refusal::FlowPassed);
         assert!(decision.writes.is_empty());
     }
     assert!(mailed(&spent).is_none(), "and no message carries its code any more");
     // Had only the state been lost, the digest is gone all the same.
     let reopened = Flow { state: FlowState::Sent, ..spent };
-    let outcome = verify(NOON, "flow", &code(&flow)).decide(vec![seen(&reopened, None)]).outcome;
+    let outcome = verify(NOON, "flow", &code(&flow)).decide(only(seen(&reopened, None))).outcome;
     assert_eq!(refusal(&outcome), Refusal::CodeMismatch { left: 4 });
 }
 
@@ -146,7 +148,7 @@ fn st_07_one_pass_spends_everything_the_flow_could_be_opened_with() {
 fn a_code_is_refused_from_the_millisecond_on_at_which_its_life_ends() {
     let flow = asked("flow", Purpose::SignInOrUp, &address("ada"), None);
     let code = code(&flow);
-    let at = |now: Timestamp| verify(now, "flow", &code).decide(vec![seen(&flow, None)]).outcome;
+    let at = |now: Timestamp| verify(now, "flow", &code).decide(only(seen(&flow, None))).outcome;
     let ends = NOON.plus(CODE_LIFE);
     passed(at(ends.minus(MILLISECOND)));
     assert_eq!(refusal(&at(ends)), Refusal::CodeExpired);
@@ -157,7 +159,7 @@ fn a_code_is_refused_from_the_millisecond_on_at_which_its_life_ends() {
 #[test]
 fn an_expired_code_costs_no_guess() {
     let flow = asked("flow", Purpose::SignInOrUp, &address("ada"), None);
-    let decision = verify(NOON.plus(CODE_LIFE), "flow", "000000").decide(vec![seen(&flow, None)]);
+    let decision = verify(NOON.plus(CODE_LIFE), "flow", "000000").decide(only(seen(&flow, None)));
     assert!(decision.writes.is_empty());
 }
 
@@ -189,7 +191,7 @@ fn st_28_a_digest_moved_to_another_flow_does_not_pass_there() {
     let hers = asked("hers", Purpose::SignInOrUp, &ada, None);
     let mut other = asked("another's", Purpose::SignInOrUp, &grace, None);
     other.challenge.as_mut().unwrap().code_digest = challenge(&hers).code_digest;
-    let outcome = verify(NOON, "another's", &code(&hers)).decide(vec![seen(&other, None)]).outcome;
+    let outcome = verify(NOON, "another's", &code(&hers)).decide(only(seen(&other, None))).outcome;
     assert_eq!(refusal(&outcome), Refusal::CodeMismatch { left: 4 }, "it is bound to its handle");
 }
 
@@ -269,17 +271,19 @@ fn st_30_a_code_passes_only_where_nothing_at_all_is_wrong() {
             }
             if purpose == Purpose::VerifyAddress && what == [INACTIVE] {
                 // The one thing that may be the matter with the one purpose that lets nobody in.
-                let verified = passed(operation.decide(vec![seen]).outcome);
+                let verified = passed(operation.decide(only(seen)).outcome);
                 assert!(verified.session.is_none());
                 continue;
             }
-            let decision = operation.decide(vec![seen]);
+            let decision = operation.decide(only(seen));
             match decision.outcome {
                 VerifyOutcome::Passed(_) => assert!(what.is_empty(), "{purpose:?} passed although {what:?}"),
+                VerifyOutcome::NotCompared { .. } => panic!("{purpose:?}: not compared"),
                 VerifyOutcome::Refused { refusal, .. } => {
                     assert!(!what.is_empty(), "{purpose:?}: {refusal:?} although all is well");
-                    let is_only_spent =
-                        decision.writes.iter().all(|it| matches!(it, Write::CountMiss { .. } | Write::PassFlow { .. }));
+                    let is_only_spent = decision.writes.iter().all(|it| {
+                        matches!(it, Write::CountMiss { .. } | Write::PassFlow { .. } | Write::PutBudget { .. })
+                    });
                     assert!(is_only_spent, "{purpose:?}, {what:?}: {:?}", decision.writes);
                 }
             }
@@ -294,7 +298,7 @@ fn of_several_flows_the_one_whose_code_it_is_passes() {
     for right in &flows {
         let mut operation = verify(NOON, "one", &code(right));
         operation.handles = flows.iter().map(|flow| flow.handle).collect();
-        let verified = passed(operation.decide(flows.iter().map(|flow| seen(flow, None)).collect()).outcome);
+        let verified = passed(operation.decide(several(flows.iter().map(|flow| seen(flow, None)))).outcome);
         assert_eq!(verified.flow.id, right.id);
     }
 }
@@ -310,8 +314,8 @@ fn a_miss_counts_on_every_live_flow_it_may_have_been_meant_for() {
     let wrong = wrong.unwrap();
     for order in [[0, 1, 2, 3], [3, 2, 1, 0]] {
         let decision =
-            verify(NOON, "one", &wrong).decide(order.iter().map(|index| seen(&flows[*index], None)).collect());
-        assert_eq!(names(&decision.writes), ["CountMiss", "CountMiss"]);
+            verify(NOON, "one", &wrong).decide(several(order.iter().map(|index| seen(&flows[*index], None))));
+        assert_eq!(names(&decision.writes), ["CountMiss", "CountMiss", "PutBudget"]);
         assert_eq!(
             refusal(&decision.outcome),
             Refusal::CodeMismatch { left: 4 },
@@ -328,7 +332,7 @@ fn of_several_flows_that_are_over_the_newest_says_why() {
     assert!(flows[0].id < flows[1].id);
     for order in [[0, 1], [1, 0]] {
         let decision =
-            verify(NOON, "newer", "000000").decide(order.iter().map(|index| seen(&flows[*index], None)).collect());
+            verify(NOON, "newer", "000000").decide(several(order.iter().map(|index| seen(&flows[*index], None))));
         assert_eq!(refusal(&decision.outcome), Refusal::AttemptsExhausted);
         assert!(decision.writes.is_empty());
     }
@@ -336,7 +340,7 @@ fn of_several_flows_that_are_over_the_newest_says_why() {
 
 #[test]
 fn where_there_is_no_flow_nothing_is_written() {
-    let decision = verify(NOON, "flow", "000000").decide(Vec::new());
+    let decision = verify(NOON, "flow", "000000").decide(VerifySeen::default());
     assert_eq!(refusal(&decision.outcome), Refusal::FlowNotFound);
     assert!(decision.writes.is_empty());
 }
@@ -355,7 +359,7 @@ fn st_44_comparing_a_code_costs_next_to_nothing() {
             .map(|_| {
                 let (operation, seen) = (verify(NOON, "flow", typed), seen(&flow, Some(&owner)));
                 let begun = Instant::now();
-                let decision = operation.decide(vec![seen]);
+                let decision = operation.decide(only(seen));
                 let took = begun.elapsed();
                 assert!(!decision.writes.is_empty());
                 took

@@ -72,6 +72,7 @@ fn surface(name: &'static str, prefixes: &[&str]) -> Surface {
         .fallback(|| async { said(Failure::NotFound) })
         .method_not_allowed_fallback(|| async { said(Failure::WrongVerb) });
     Surface {
+        shared: Vec::new(),
         name,
         prefixes: prefixes.iter().map(|prefix| (*prefix).to_owned()).collect(),
         router,
@@ -117,6 +118,22 @@ impl Fixture {
     async fn get(&self, path: &str) -> Told {
         self.ask(request(Method::GET, path, "")).await
     }
+}
+
+#[tokio::test]
+async fn the_root_is_whose_the_operator_says() {
+    let settings = Settings {
+        root: Some("other".to_owned()),
+        ..Settings::new(Arc::new(Counting::default()), Arc::new(Hearing::default()))
+    };
+    let mut other = surface("other", &["/other"]);
+    other.router = Router::new().fallback(|| async { "the other" });
+    let surfaces = vec![surface("mine", &["/", "/v1"]), other];
+    let application = Application::assemble(surfaces, &Arc::new(settings)).unwrap();
+    let fixture = Fixture { application, hearing: Arc::default() };
+    assert_eq!(fixture.get("/v1/things/7").await.body, "a thing");
+    assert_eq!(fixture.get("/").await.body, "the other");
+    assert_eq!(fixture.get("/nothing").await.body, "the other");
 }
 
 #[tokio::test]
@@ -270,6 +287,25 @@ async fn the_longest_prefix_wins() {
     ];
     for (path, owner) in owners {
         assert_eq!(fixture.get(path).await.body, owner, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn what_several_share_is_of_who_claims_it_and_else_of_the_first() {
+    let shares = |name: &'static str, prefixes: &[&str]| Surface {
+        shared: vec!["/keys".to_owned()],
+        router: Router::new().fallback(move || async move { name }),
+        ..surface(name, prefixes)
+    };
+    let claims =
+        Surface { router: Router::new().fallback(|| async { "claims" }), ..surface("claims", &["/v3", "/keys"]) };
+    for (others, owner) in [(vec![claims], "claims"), (Vec::new(), "one")] {
+        let settings = Settings::new(Arc::new(Counting::default()), Arc::new(Hearing::default()));
+        let surfaces = [shares("one", &["/v1"]), shares("other", &["/v2"])].into_iter().chain(others).collect();
+        let application = Application::assemble(surfaces, &Arc::new(settings)).unwrap();
+        let fixture = Fixture { application, hearing: Arc::default() };
+        assert_eq!(fixture.get("/keys").await.body, owner);
+        assert_eq!(fixture.get("/v2").await.body, "other");
     }
 }
 

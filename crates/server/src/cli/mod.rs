@@ -1,5 +1,6 @@
 //! The command line: parse, dispatch, one sentence on failure.
 
+mod budget;
 mod dev;
 mod identity;
 mod key;
@@ -11,7 +12,7 @@ use std::fmt;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::config::{ConfigError, Environment};
 use crate::node::NodeError;
@@ -33,6 +34,7 @@ enum Command {
     Dev(dev::Dev),
     Serve(serve::Serve),
     Migrate(migrate::Migrate),
+    Budget(budget::Budget),
     #[command(subcommand)]
     Identity(identity::IdentityCommand),
     #[command(subcommand)]
@@ -78,10 +80,22 @@ impl From<io::Error> for CommandError {
     }
 }
 
+/// The command line, with what surfaces add to it.
+fn command() -> clap::Command {
+    Cli::command().mut_subcommand("dev", dev::Dev::with_flags)
+}
+
 /// Runs the command that `arguments` ask for.
 pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environment) -> ExitCode {
-    let cli = match Cli::try_parse_from(arguments) {
-        Ok(cli) => cli,
+    let parsed = command().try_get_matches_from(arguments).and_then(|matches| {
+        let cli = Cli::from_arg_matches(&matches)?;
+        Ok(match (cli.command, matches.subcommand()) {
+            (Command::Dev(dev), Some((_, flags))) => Command::Dev(dev.with_files(flags)),
+            (command, _) => command,
+        })
+    });
+    let command = match parsed {
+        Ok(command) => command,
         Err(error) => {
             let is_mistake = error.use_stderr();
             // Nothing can be said where nothing can be printed.
@@ -94,11 +108,12 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>, environment: &E
         Err(error) => return failed(&format!("cannot start the runtime: {error}")),
     };
     let outcome = runtime.block_on(async {
-        match cli.command {
+        match command {
             Command::Dev(dev) => dev.run().await,
             Command::Serve(serve) => serve.run(environment).await,
             Command::Migrate(migrate) => migrate.run(environment).await,
             Command::Identity(command) => command.run(environment).await,
+            Command::Budget(command) => command.run(environment),
             Command::Key(command) => command.run(),
         }
     });
@@ -121,11 +136,9 @@ fn print(text: &str) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     /// clap checks its own definitions only in debug builds, and only when it parses.
     #[test]
     fn the_command_line_is_well_defined() {
-        super::Cli::command().debug_assert();
+        super::command().debug_assert();
     }
 }

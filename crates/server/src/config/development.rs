@@ -26,6 +26,31 @@ pub(crate) struct DevelopmentSettings {
     pub(crate) database: Option<String>,
     pub(crate) smtp: Option<String>,
     pub(crate) origin: Option<String>,
+    /// What each surface is told, by its name.
+    pub(crate) dialects: HashMap<String, toml::Table>,
+    /// The surface that answers where nobody else does.
+    pub(crate) root: Option<String>,
+    pub(crate) production_policy: bool,
+    pub(crate) trusted_proxies: Vec<String>,
+}
+
+impl DevelopmentSettings {
+    /// What `countersign dev` is without flags, with its data in `data`.
+    pub(crate) fn of(data: PathBuf) -> Self {
+        let listen = SocketAddr::from(([127, 0, 0, 1], 8080));
+        Self {
+            listen,
+            admin_listen: None,
+            data,
+            database: None,
+            smtp: None,
+            origin: None,
+            production_policy: false,
+            trusted_proxies: Vec::new(),
+            dialects: HashMap::new(),
+            root: None,
+        }
+    }
 }
 
 /// Names that are never anybody's: RFC 6761 and RFC 9476.
@@ -40,7 +65,18 @@ pub(crate) fn is_development_host(host: &str) -> bool {
 impl Config {
     /// The configuration of `countersign dev`.
     pub(crate) fn development(settings: DevelopmentSettings) -> Result<Self, ConfigError> {
-        let DevelopmentSettings { listen, admin_listen, data, database, smtp, origin } = settings;
+        let DevelopmentSettings {
+            listen,
+            admin_listen,
+            data,
+            database,
+            smtp,
+            origin,
+            dialects,
+            root,
+            production_policy,
+            trusted_proxies,
+        } = settings;
         let listeners = [("--listen", Some(listen)), ("--admin-listen", admin_listen)];
         for (flag, address) in listeners {
             if address.is_some_and(|address| !address.ip().is_loopback()) {
@@ -60,14 +96,19 @@ impl Config {
             RelaySettings::parse(url, SmtpScheme::PlainOnLoopback)
                 .map_err(|error| ConfigError::new(format!("--smtp: {error}")))
         });
-        let policy = Policy { send_limit: None, sign_up: true, reveals_accounts: true, ..Policy::default() };
+        let policy = if production_policy {
+            Policy::default()
+        } else {
+            Policy { send_limit: None, sign_up: true, reveals_accounts: true, ..Policy::default() }
+        };
         let project = Project { id: ProjectId::new(PROJECT), name: "countersign dev".to_owned(), policy };
         Ok(Self {
             is_development: true,
             origin,
             listen,
             admin_listen,
-            trusted_proxies: TrustedProxies::none(),
+            trusted_proxies: TrustedProxies::parse(&trusted_proxies)
+                .map_err(|error| ConfigError::new(format!("--trusted-proxy: {error}")))?,
             database: match database {
                 None => Location::File(data.join("countersign.db")),
                 Some(url) => database::from_url("--database", &url)?,
@@ -76,7 +117,8 @@ impl Config {
             projects: Projects::new(project, []),
             relays: relays.transpose()?.into_iter().collect(),
             sender: "countersign <countersign@localhost>".to_owned(),
-            dialects: HashMap::new(),
+            root,
+            dialects,
             log: LogSettings { level: tracing::Level::INFO, is_json: false },
         })
     }

@@ -39,11 +39,17 @@ pub(super) struct RawServer {
     pub(super) listen: SocketAddr,
     pub(super) admin_listen: Option<SocketAddr>,
     pub(super) trusted_proxies: Vec<String>,
+    pub(super) root: Option<String>,
 }
 
 impl Default for RawServer {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8080)), admin_listen: None, trusted_proxies: Vec::new() }
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            admin_listen: None,
+            trusted_proxies: Vec::new(),
+            root: None,
+        }
     }
 }
 
@@ -124,12 +130,14 @@ pub(super) struct RawProject {
     pub(super) name: Option<String>,
     #[serde(default)]
     pub(super) sign_up: bool,
-    #[serde(default = "ten")]
-    pub(super) code_life_minutes: u64,
-}
-
-const fn ten() -> u64 {
-    10
+    pub(super) code_life_minutes: Option<u64>,
+    pub(super) messages_apart_seconds: Option<u64>,
+    pub(super) messages_per_hour: Option<u32>,
+    pub(super) messages_per_day: Option<u32>,
+    pub(super) messages_per_hour_and_network: Option<u32>,
+    pub(super) messages_per_day_and_network: Option<u32>,
+    pub(super) network_messages_per_hour: Option<u32>,
+    pub(super) project_messages_per_hour: Option<u32>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -65,12 +65,20 @@ async fn the_operators_pages_are_on_the_operators_listener_only() {
         assert_eq!(operators.get(page).await.status, 200, "{page}");
         assert_eq!(public.get(page).await.status, 404, "{page}");
     }
-    for page in ["/dev/messages", "/dev/inbox", "/v1/login", "/.well-known/jwks.json", "/identities"] {
+    for page in ["/dev/messages", "/dev/inbox", "/v1/login", "/.well-known/jwks.json"] {
         assert_eq!(operators.get(page).await.status, 404, "{page}");
     }
     assert_eq!(operators.send(&Request::post("/metrics", "{}")).await.status, 405);
-    // The command socket's path is nobody's on the network.
-    assert_eq!(public.post("/identities", "{}").await.status, 404);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_command_sockets_path_is_nobodys_on_the_network() {
+    let server = Server::serve(BINARY, folder_with(&configuration(NO_RELAY, "")), &[]).await;
+    for mut client in [server.client(), Client::new(server.admin())] {
+        assert_eq!(client.get("/identities").await.status, 404);
+        assert_eq!(client.post("/identities", "{}").await.status, 404);
+    }
     server.stop().await;
 }
 

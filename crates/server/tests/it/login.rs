@@ -1,6 +1,8 @@
 //! Through the login surface: whole sign-ins, what strangers may try, what mail servers do, and what a crash leaves.
 
 mod bad_input;
+#[cfg(feature = "descope")]
+mod budget;
 mod crash;
 #[cfg(feature = "descope")]
 mod crossing;
@@ -13,3 +15,4 @@ mod serve;
 mod sign_in;
 mod speed;
 mod sql;
+mod timing;

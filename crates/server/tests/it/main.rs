@@ -1,13 +1,22 @@
 //! The binary as people start it: on real sockets, real files and real mail.
 //!
-//! What needs the login surface is in one module behind its feature, so that the surface can be deleted.
+//! What needs a surface is in one module behind its feature, so that the surface can be deleted.
 
 #[cfg(test)]
+#[cfg(all(feature = "descope", feature = "login"))]
+mod attack;
+#[cfg(test)]
 mod boot;
+#[cfg(test)]
+#[cfg(feature = "login")]
+mod figures;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod identity;
+#[cfg(test)]
+#[cfg(feature = "kratos")]
+mod kratos;
 #[cfg(test)]
 #[cfg(feature = "login")]
 mod login;

@@ -128,12 +128,13 @@ CREATE TABLE outbox (
 
 CREATE INDEX outbox_owed ON outbox (due_at) WHERE state = 'owed';
 
--- When an address was sent something: eight bytes a message.
+-- What was sent to an address and what was guessed about it, by strangers and by devices it was proved on: see `Spent` in the engine.
 CREATE TABLE budgets (
     address        TEXT    COLLATE "C" NOT NULL,
     project        TEXT    COLLATE "C" NOT NULL,
     channel        TEXT    COLLATE "C" NOT NULL,
-    sends          BYTEA   NOT NULL,
+    stranger       BYTEA   NOT NULL,
+    known          BYTEA   NOT NULL,
     forgotten_at   BIGINT  NOT NULL,
     PRIMARY KEY (address, project, channel)
 );

@@ -127,12 +127,13 @@ CREATE TABLE outbox (
 
 CREATE INDEX outbox_owed ON outbox (due_at) WHERE state = 'owed';
 
--- When an address was sent something: eight bytes a message.
+-- What was sent to an address and what was guessed about it, by strangers and by devices it was proved on: see `Spent` in the engine.
 CREATE TABLE budgets (
     address        TEXT    NOT NULL,
     project        TEXT    NOT NULL,
     channel        TEXT    NOT NULL,
-    sends          BLOB    NOT NULL,
+    stranger       BLOB    NOT NULL,
+    known          BLOB    NOT NULL,
     forgotten_at   INTEGER NOT NULL,
     PRIMARY KEY (address, project, channel)
 ) STRICT, WITHOUT ROWID;

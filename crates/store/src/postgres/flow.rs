@@ -1,8 +1,8 @@
-//! Flows and budgets: loaders and appliers.
+//! Flows: loaders and appliers.
 
 use engine::{
     Address, AddressId, Challenge, CodeFormat, DeviceId, Digest, FLOWS_SHOWN, Flow, FlowId, FlowState, Handle,
-    IdentityId, KeyId, MessageId, ProjectId, Purpose, SendLog, StoreError, Timestamp,
+    IdentityId, KeyId, MessageId, Purpose, StoreError, Timestamp,
 };
 use tokio_postgres::Row;
 
@@ -50,23 +50,11 @@ statements! {
                 FOR UPDATE SKIP LOCKED)";
     DROP_CHANGES = "DELETE FROM flows WHERE id IN (SELECT id FROM flows WHERE identity_id = $1 AND purpose = $2 AND state <> $3 \
                     AND address = $4 AND channel = $5 FOR UPDATE SKIP LOCKED)";
-    /// Takes the lock of a budget, which comes to be with it. Its row is not written anew: the condition is never met.
-    LOCK_BUDGET = "INSERT INTO budgets (address, project, channel, sends, forgotten_at) VALUES ($1, $2, $3, '', 0) \
-                   ON CONFLICT (address, project, channel) DO UPDATE SET sends = '' WHERE false";
-    LOCK_BUDGET_OF_FLOW = "INSERT INTO budgets (address, project, channel, sends, forgotten_at) \
-                           SELECT address, $2, channel, '', 0 FROM flows WHERE handle = $1 AND address IS NOT NULL \
-                           ON CONFLICT (address, project, channel) DO UPDATE SET sends = '' WHERE false";
-    SEND_LOG = "SELECT sends FROM budgets WHERE address = $1 AND project = $2 AND channel = $3";
-    SEND_LOG_OF_FLOW = "SELECT budgets.sends FROM flows JOIN budgets ON budgets.address = flows.address \
-                        AND budgets.project = $2 AND budgets.channel = flows.channel WHERE handle = $1";
-    PUT_SEND_LOG = "UPDATE budgets SET sends = $4, forgotten_at = $5 WHERE address = $1 AND project = $2 AND channel = $3";
     // Flows grow in the order of their ids, and the oldest end first but for a few: the scan of the first rows finds what there is
     // to remove, without an index that every start would have to write. What somebody else holds is left for the next time.
     SWEEP = "DELETE FROM flows WHERE id IN (SELECT id FROM flows WHERE id = ANY (ARRAY(SELECT id FROM \
              (SELECT id, expires_at FROM flows ORDER BY id LIMIT 4 * $2::bigint) AS oldest WHERE expires_at < $1 LIMIT $2)) \
              FOR UPDATE SKIP LOCKED) RETURNING 1";
-    SWEEP_BUDGETS = "DELETE FROM budgets WHERE (address, project, channel) IN (SELECT address, project, channel FROM budgets \
-                     WHERE forgotten_at < $1 ORDER BY forgotten_at LIMIT $2 FOR UPDATE SKIP LOCKED) RETURNING 1";
 }
 
 /// Reads a flow whose columns begin at `first`.
@@ -234,46 +222,7 @@ pub(super) async fn drop_changes(link: &Link, identity: IdentityId, address: &Ad
     ask(link, DROP_CHANGES, &[&identity.get(), &purpose, &passed, &address.as_str(), &address.channel().name()]).await
 }
 
-/// Takes the lock of what an address may be sent.
-pub(super) async fn lock_budget(link: &Link, project: &ProjectId, address: &Address) -> Answer {
-    ask(link, LOCK_BUDGET, &[&address.as_str(), &project.as_str(), &address.channel().name()]).await
-}
-
-/// Takes the lock of what the address of a flow's challenge may be sent.
-pub(super) async fn lock_budget_of_flow(link: &Link, handle: &Handle, project: &ProjectId) -> Answer {
-    ask(link, LOCK_BUDGET_OF_FLOW, &[&handle.as_bytes().as_slice(), &project.as_str()]).await
-}
-
-/// What an address was sent.
-pub(super) async fn send_log(link: &Link, project: &ProjectId, address: &Address) -> Answer {
-    ask(link, SEND_LOG, &[&address.as_str(), &project.as_str(), &address.channel().name()]).await
-}
-
-/// What the address of a flow's challenge was sent.
-pub(super) async fn send_log_of_flow(link: &Link, handle: &Handle, project: &ProjectId) -> Answer {
-    ask(link, SEND_LOG_OF_FLOW, &[&handle.as_bytes().as_slice(), &project.as_str()]).await
-}
-
-/// Reads what an address was sent.
-pub(super) fn read_send_log(rows: &[Row]) -> Result<SendLog, StoreError> {
-    let Some(row) = rows.first() else { return Ok(SendLog::default()) };
-    let cells = Cells::nameless(row, "budgets");
-    SendLog::from_bytes(cells.get(0, "sends")?).ok_or_else(|| cells.corrupt("sends"))
-}
-
-/// Keeps what an address was sent. Its budget is locked, so it is there.
-pub(super) async fn put_send_log(link: &Link, project: &ProjectId, address: &Address, log: &SendLog) -> Answer {
-    let (channel, sends) = (address.channel().name(), log.to_bytes());
-    let forgotten_at = log.forgotten_at().millis();
-    ask(link, PUT_SEND_LOG, &[&address.as_str(), &project.as_str(), &channel, &sends, &forgotten_at]).await
-}
-
 /// Removes flows that ended before `before`: at most `limit`.
 pub(super) async fn sweep(link: &Link, before: Timestamp, limit: i64) -> Answer {
     ask(link, SWEEP, &[&before.millis(), &limit]).await
-}
-
-/// Removes send logs that say nothing at `now`: at most `limit`.
-pub(super) async fn sweep_budgets(link: &Link, now: Timestamp, limit: i64) -> Answer {
-    ask(link, SWEEP_BUDGETS, &[&now.millis(), &limit]).await
 }

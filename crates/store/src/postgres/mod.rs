@@ -7,6 +7,7 @@
 //! **Locks** are always taken in this order: flows (by handle), tickets, budgets (by address), identities, addresses, devices, sessions,
 //! outbox; rows of one table by their ids. The order never changes, because nodes of two versions run side by side.
 
+mod budget;
 mod connect;
 mod device;
 mod flow;
@@ -41,6 +42,7 @@ use run::Shared;
 /// All statements there are, by the module that declares them.
 const STATEMENTS: &[&[&str]] = &[
     flow::STATEMENTS,
+    budget::STATEMENTS,
     identity::STATEMENTS,
     session::STATEMENTS,
     outbox::STATEMENTS,

@@ -1,16 +1,16 @@
 //! What each operation must see, with its locks, and how each change is made.
 
 use engine::{
-    Account, Address, Annotate, Caller, ChangeDevice, ChangeIdentity, ChangeSeen, DeviceId, DeviceView, EndSessions,
-    EraseIdentity, Flow, FlowId, FlowSeen, Handle, Lease, OpenFlow, Operation, OutboxMessage, Owner, Refresh, Register,
-    Resend, Sessions, Settle, Start, StartSeen, TakeTicket, TicketSeen, Verify, Write,
+    Account, Address, Annotate, Caller, ChangeDevice, ChangeIdentity, ChangeSeen, DeviceId, DeviceProof, DeviceView,
+    EndSessions, EraseIdentity, Flow, FlowId, FlowSeen, Handle, Lease, OpenFlow, Operation, OutboxMessage, Owner,
+    Refresh, Register, Resend, Sessions, Settle, Start, StartSeen, TakeTicket, TicketSeen, Verify, VerifySeen, Write,
 };
 
 use super::connect::Link;
 use super::device::IsSeen;
 use super::identity::{Locked, Wanted};
-use super::trip::{Failure, Step, Trip};
-use super::{device, flow, identity, outbox, session, ticket};
+use super::trip::{Failure, Place, Step, Trip};
+use super::{budget, device, flow, identity, outbox, session, ticket};
 
 /// How much an operation locks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,11 +69,12 @@ impl Load for Start {
         let mut trip = Trip::begin(link);
         let flow = trip.add(flow::lock(link, &self.handle));
         // Where nothing is limited there is nothing to count.
-        let send_log = self.asking.send_limit.is_some().then(|| {
-            trip.add(flow::lock_budget(link, project, &self.address));
-            trip.add(flow::send_log(link, project, &self.address))
-        });
+        if self.asking.send_limit.is_some() {
+            trip.add(budget::lock(link, project, &self.address));
+        }
+        let budget = trip.add(budget::of(link, project, &self.address));
         let owner = trip.add(identity::owner(link, project, &self.address));
+        let prover = prover(link, &mut trip, self.asking.proof);
         let caller = self.change.as_ref().map(|change| trip.add(session::caller(link, change.session)));
         let mut answers = trip.run().await?;
         let flow = flow::read_one(&answers.take(flow))?;
@@ -81,7 +82,8 @@ impl Load for Start {
         let seen = StartSeen {
             flow,
             owner: identity::read_owner(&answers.take(owner))?,
-            send_log: flow::read_send_log(&answers.take_if(send_log))?,
+            budget: budget::read_one(&answers.take(budget))?,
+            prover: session::read_prover(&answers.take_if(prover))?,
             caller: session::read_callers(&answers.take_if(caller))?.pop(),
         };
         Ok(Loaded { seen, present })
@@ -93,18 +95,20 @@ impl Load for Resend {
         let project = &self.asking.project;
         let mut trip = Trip::begin(link);
         let flow = trip.add(flow::lock(link, &self.handle));
-        let send_log = self.asking.send_limit.is_some().then(|| {
-            trip.add(flow::lock_budget_of_flow(link, &self.handle, project));
-            trip.add(flow::send_log_of_flow(link, &self.handle, project))
-        });
+        if self.asking.send_limit.is_some() {
+            trip.add(budget::lock_of_flow(link, &self.handle, project));
+        }
+        let budget = trip.add(budget::of_flow(link, &self.handle, project));
         let owner = trip.add(identity::owner_of_flow(link, &self.handle, project));
+        let prover = prover(link, &mut trip, self.asking.proof);
         let mut answers = trip.run().await?;
         let flow = flow::read_one(&answers.take(flow))?;
         let present = Present::of(flow.as_slice());
         let seen = StartSeen {
             flow,
             owner: identity::read_owner(&answers.take(owner))?,
-            send_log: flow::read_send_log(&answers.take_if(send_log))?,
+            budget: budget::read_one(&answers.take(budget))?,
+            prover: session::read_prover(&answers.take_if(prover))?,
             caller: None,
         };
         Ok(Loaded { seen, present })
@@ -129,7 +133,7 @@ impl Load for Annotate {
 }
 
 impl Load for Verify {
-    async fn load(&self, link: &Link, breadth: Breadth) -> Result<Loaded<Vec<FlowSeen>>, Failure> {
+    async fn load(&self, link: &Link, breadth: Breadth) -> Result<Loaded<VerifySeen>, Failure> {
         let handles: Vec<&[u8]> = self.handles.iter().map(|handle| handle.as_bytes().as_slice()).collect();
         let mut trip = Trip::begin(link);
         if breadth == Breadth::Wide {
@@ -137,9 +141,13 @@ impl Load for Verify {
             trip.add(ticket::lock_of_concerned(link, &handles));
         }
         let flows = trip.add(flow::lock_all(link, &handles));
+        // Whatever comes of it, each guess at an address waits for the one before it.
+        trip.add(budget::lock_of_flows(link, &handles));
+        let budgets = trip.add(budget::of_flows(link, &handles));
         let identities = trip.add(identity::lock_concerned(link, &handles));
         let addresses = trip.add(identity::addresses_of_concerned(link, &handles));
         let devices = trip.add(device::lock_of_flows(link, &handles));
+        let prover = prover(link, &mut trip, self.proof);
         let mut answers = trip.run().await?;
         let flows = flow::read_all(&answers.take(flows))?;
         let locked = Locked::read(&answers.take(identities), &answers.take(addresses))?;
@@ -150,19 +158,32 @@ impl Load for Verify {
         let mut present = Present::of(&flows);
         present.devices = devices.iter().map(|device| device.id).collect();
         present.is_wide = breadth == Breadth::Wide;
+        let mut seen = VerifySeen { prover: session::read_prover(&answers.take_if(prover))?, ..VerifySeen::default() };
+        let spent = budget::read_all(&answers.take(budgets))?;
         let found = self.handles.iter().filter_map(|handle| flows.iter().find(|flow| flow.handle == *handle));
-        let seen = found.map(|flow| {
+        for flow in found {
+            let asked = flow.challenge.as_ref().map(|challenge| &challenge.address);
+            if let Some(address) = asked.filter(|address| !seen.budgets.has(address)) {
+                let is_its = |(project, known, _): &&_| *project == flow.project && known == address;
+                let budget = spent.iter().find(is_its).map(|(_, _, budget)| budget.clone());
+                seen.budgets.add(&flow.project, address, budget.unwrap_or_default());
+            }
             let owner = flow.challenge.as_ref().and_then(|asked| locked.owner(&flow.project, &asked.address));
             let concerned = flow.identity.or(owner.as_ref().map(|owner| owner.identity.id));
-            FlowSeen {
+            seen.flows.push(FlowSeen {
                 account: concerned.and_then(|id| locked.account(id)),
                 device: flow.device.and_then(|id| devices.iter().find(|device| device.id == id).cloned()),
                 flow: flow.clone(),
                 owner,
-            }
-        });
-        Ok(Loaded { seen: seen.collect(), present })
+            });
+        }
+        Ok(Loaded { seen, present })
     }
+}
+
+/// Asks who was proved in the session that a request shows.
+fn prover<'a>(link: &'a Link, trip: &mut Trip<'a>, proof: Option<DeviceProof>) -> Option<Place> {
+    proof.and_then(DeviceProof::session).map(|session| trip.add(session::prover(link, session)))
 }
 
 impl Load for Refresh {
@@ -331,7 +352,7 @@ pub(super) fn apply<'a>(link: &'a Link, write: &'a Write, present: &Present) -> 
         Write::PutDevice(device) => Box::pin(device::put(link, device, present.device(device.id))),
         Write::SpendTicket { digest, at, session } => Box::pin(ticket::spend(link, digest, *at, *session)),
         Write::DropTickets(identity) => Box::pin(ticket::drop_all(link, *identity)),
-        Write::PutSendLog { project, address, log } => Box::pin(flow::put_send_log(link, project, address, log)),
+        Write::PutBudget { project, address, budget } => Box::pin(budget::put(link, project, address, budget)),
         Write::OweMessage(message) => Box::pin(outbox::owe(link, message)),
         Write::CancelMessage { id, at } => Box::pin(outbox::cancel(link, *id, *at)),
         Write::DelayMessage { id, due_at, attempts, error } => {

@@ -14,7 +14,7 @@ use super::connect::Link;
 use super::operations::Load;
 use super::run::{Again, Shared, driver};
 use super::trip::{Failure, Step, Trip, command};
-use super::{PostgresStore, device, flow, identity, outbox, session, ticket, vault};
+use super::{PostgresStore, budget, device, flow, identity, outbox, session, ticket, vault};
 use crate::error::unavailable;
 use crate::moment;
 
@@ -108,12 +108,12 @@ async fn in_a_transaction<'a>(link: &'a Link, steps: Vec<Step<'a>>) -> Written {
 }
 
 /// Removes what is over. What somebody else holds is left for the next time, so that this waits for nobody.
-async fn sweep(link: &Link, now: Timestamp, before: Timestamp) -> Result<Swept, Failure> {
+async fn sweep(link: &Link, now: Timestamp, before: Timestamp, sessions_before: Timestamp) -> Result<Swept, Failure> {
     let mut trip = Trip::begin(link);
     let flows = trip.add(flow::sweep(link, before, SWEEP));
     let tickets = trip.add(ticket::sweep(link, before, SWEEP));
-    let send_logs = trip.add(flow::sweep_budgets(link, now, SWEEP));
-    let sessions = trip.add(session::sweep(link, before, SWEEP));
+    let budgets = trip.add(budget::sweep(link, now, SWEEP));
+    let sessions = trip.add(session::sweep(link, sessions_before, SWEEP));
     let messages = trip.add(outbox::sweep(link, before, SWEEP));
     let mut answers = trip.run().await?;
     let sessions = answers.take(sessions);
@@ -125,7 +125,7 @@ async fn sweep(link: &Link, now: Timestamp, before: Timestamp) -> Result<Swept, 
         flows: answers.take(flows).len(),
         messages: answers.take(messages).len(),
         sessions: sessions.len(),
-        send_logs: answers.take(send_logs).len(),
+        budgets: budget::read_swept(&answers.take(budgets))?,
         others: devices.len() + answers.take(tickets).len(),
     })
 }
@@ -208,6 +208,11 @@ impl Store for PostgresStore {
         self.change("take_ticket", operation)
     }
 
+    fn forgive(&self, project: ProjectId, address: Address) -> Reply<'_, ()> {
+        let written = write!(self, "forgive", link => [budget::forgive(link, &project, &address)]);
+        Box::pin(async { written.await.map(drop) })
+    }
+
     fn lease(&self, operation: Lease) -> Reply<'_, engine::Leases> {
         self.change("lease", operation)
     }
@@ -216,13 +221,13 @@ impl Store for PostgresStore {
         self.change("settle", operation)
     }
 
-    fn sweep(&self, now: Timestamp, before: Timestamp) -> Reply<'_, Swept> {
+    fn sweep(&self, now: Timestamp, before: Timestamp, sessions_before: Timestamp) -> Reply<'_, Swept> {
         let shared = Arc::clone(&self.shared);
         Box::pin(apart(&self.shared, async move {
             let asked = moment();
             let lent = shared.lend().await?;
             // What fails is undone with its connection; the next sweep comes soon.
-            let swept = sweep(lent.link()?, now, before).await.map_err(Failure::said)?;
+            let swept = sweep(lent.link()?, now, before, sessions_before).await.map_err(Failure::said)?;
             lent.give_back();
             shared.stored("sweep", asked);
             Ok(swept)

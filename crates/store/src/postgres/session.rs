@@ -1,6 +1,6 @@
 //! Sessions: loaders and appliers.
 
-use engine::{Account, Caller, DeviceId, IdentityId, Session, SessionId, StoreError, Timestamp};
+use engine::{Account, Caller, DeviceId, IdentityId, Prover, Session, SessionId, StoreError, Timestamp};
 use tokio_postgres::Row;
 
 use super::connect::Link;
@@ -38,6 +38,7 @@ macro_rules! callers {
 
 statements! {
     CALLER = callers!("sessions.id = $1");
+    PROVER = "SELECT id, identity_id, issued_at FROM sessions WHERE id = $1";
     LOCK = concat!("SELECT ", columns!(), " FROM sessions WHERE id = $1 FOR UPDATE");
     IDENTITY_OF = concat!(
         "SELECT ", identity_columns!(), ", ", address_columns!(), " FROM sessions \
@@ -113,6 +114,19 @@ pub(super) fn read_caller(session: &[Row], account: Option<Account>) -> Result<O
 /// A session and whose it is.
 pub(super) async fn caller(link: &Link, id: SessionId) -> Answer {
     ask(link, CALLER, &[&id.get()]).await
+}
+
+/// Who was proved in a session, over or not. That never changes, so it needs no lock.
+pub(super) async fn prover(link: &Link, id: SessionId) -> Answer {
+    ask(link, PROVER, &[&id.get()]).await
+}
+
+/// Reads who was proved in the session that there may be.
+pub(super) fn read_prover(rows: &[Row]) -> Result<Option<Prover>, StoreError> {
+    let Some(row) = rows.first() else { return Ok(None) };
+    let cells = Cells::new(row, "sessions", 0)?;
+    let identity = IdentityId::new(cells.get(1, "identity_id")?);
+    Ok(Some(Prover { identity, proved_at: cells.time(2, "issued_at")? }))
 }
 
 /// A session, locked.

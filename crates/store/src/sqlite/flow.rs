@@ -1,10 +1,10 @@
-//! Flows and budgets: loaders and appliers.
+//! Flows: loaders and appliers.
 
 use engine::{
     Address, AddressId, Challenge, CodeFormat, DeviceId, Digest, FLOWS_SHOWN, Flow, FlowId, FlowState, Handle,
-    IdentityId, KeyId, MessageId, ProjectId, Purpose, SendLog, StoreError, Timestamp,
+    IdentityId, KeyId, MessageId, Purpose, StoreError, Timestamp,
 };
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, Row, params};
 
 use super::row::Cells;
 use crate::error::driver;
@@ -167,56 +167,12 @@ pub(super) fn drop_changes(connection: &Connection, identity: IdentityId, addres
     Ok(())
 }
 
-/// What an address was sent.
-pub(super) fn send_log(connection: &Connection, project: &ProjectId, address: &Address) -> Result<SendLog, StoreError> {
-    let sql = "SELECT sends FROM budgets WHERE address = ?1 AND project = ?2 AND channel = ?3";
-    let mut statement = connection.prepare_cached(sql).map_err(driver)?;
-    let stored: Option<Vec<u8>> = statement
-        .query_row(params![address.as_str(), project.as_str(), address.channel().name()], |row| row.get(0))
-        .optional()
-        .map_err(driver)?;
-    let Some(bytes) = stored else { return Ok(SendLog::default()) };
-    SendLog::from_bytes(&bytes).ok_or(StoreError::Corrupt { table: "budgets", column: "sends", id: 0 })
-}
-
-/// Keeps what an address was sent.
-pub(super) fn put_send_log(
-    connection: &Connection,
-    project: &ProjectId,
-    address: &Address,
-    log: &SendLog,
-) -> Result<(), StoreError> {
-    let sql =
-        "INSERT OR REPLACE INTO budgets (address, project, channel, sends, forgotten_at) VALUES (?1, ?2, ?3, ?4, ?5)";
-    let mut statement = connection.prepare_cached(sql).map_err(driver)?;
-    statement
-        .execute(params![
-            address.as_str(),
-            project.as_str(),
-            address.channel().name(),
-            log.to_bytes(),
-            log.forgotten_at().millis()
-        ])
-        .map_err(driver)?;
-    Ok(())
-}
-
-/// Removes flows that ended before `before` and send logs that say nothing at `now`: at most `limit` of each.
-pub(super) fn sweep(
-    connection: &Connection,
-    now: Timestamp,
-    before: Timestamp,
-    limit: usize,
-) -> Result<(usize, usize), StoreError> {
+/// Removes flows that ended before `before`: at most `limit`.
+pub(super) fn sweep(connection: &Connection, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     // Flows grow in the order of their ids, and the oldest end first but for a few: the scan of the first rows finds what there
     // is to remove, without an index that every start would have to write.
     let sql = "DELETE FROM flows WHERE id IN (SELECT id FROM (SELECT id, expires_at FROM flows ORDER BY id LIMIT 4 * ?2) \
                WHERE expires_at < ?1 LIMIT ?2)";
-    let flows =
-        connection.prepare_cached(sql).map_err(driver)?.execute(params![before.millis(), limit]).map_err(driver)?;
-    let sql = "DELETE FROM budgets WHERE (address, project, channel) IN \
-               (SELECT address, project, channel FROM budgets WHERE forgotten_at < ?1 LIMIT ?2)";
-    let logs = connection.prepare_cached(sql).map_err(driver)?.execute(params![now.millis(), limit]).map_err(driver)?;
-    Ok((flows, logs))
+    connection.prepare_cached(sql).map_err(driver)?.execute(params![before.millis(), limit]).map_err(driver)
 }

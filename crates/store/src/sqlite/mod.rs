@@ -5,6 +5,7 @@
 //! [`checkpoint`] keeps the write-ahead log short. What those functions are is in [`operations`], with loaders and appliers in the
 //! files named after what they keep.
 
+mod budget;
 mod checkpoint;
 mod connect;
 mod device;

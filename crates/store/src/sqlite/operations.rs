@@ -3,15 +3,15 @@
 //! Under the single writer everything a loader sees is locked: no two operations run at once.
 
 use engine::{
-    Account, Address, Annotate, Caller, ChangeDevice, ChangeIdentity, ChangeSeen, Device, DeviceId, DeviceView,
-    EndSessions, EraseIdentity, Flow, FlowSeen, Handle, IdentityId, Lease, MessageQuery, OpenFlow, Operation,
-    OutboxDepth, OutboxMessage, Owner, ProjectId, Refresh, Refusal, Register, Reply, Resend, SealedKey, Session,
-    SessionId, Settle, Start, StartSeen, Store, StoreError, Swept, TakeTicket, Taken, Ticket, TicketSeen, Timestamp,
-    Verify, Write,
+    Account, Address, Annotate, Caller, ChangeDevice, ChangeIdentity, ChangeSeen, Device, DeviceId, DeviceProof,
+    DeviceView, EndSessions, EraseIdentity, Flow, FlowSeen, Handle, IdentityId, Lease, MessageQuery, OpenFlow,
+    Operation, OutboxDepth, OutboxMessage, Owner, ProjectId, Prover, Refresh, Refusal, Register, Reply, Resend,
+    SealedKey, Session, SessionId, Settle, Start, StartSeen, Store, StoreError, Swept, TakeTicket, Taken, Ticket,
+    TicketSeen, Timestamp, Verify, VerifySeen, Write,
 };
 use rusqlite::Connection;
 
-use super::{SqliteStore, device, flow, identity, outbox, session, ticket, vault};
+use super::{SqliteStore, budget, device, flow, identity, outbox, session, ticket, vault};
 
 /// At most so many rows of a kind go in one sweep, so that nobody waits behind it for long.
 const SWEEP: usize = 500;
@@ -35,7 +35,8 @@ impl Load for Start {
         Ok(StartSeen {
             flow: flow::by_handle(connection, &self.handle)?,
             owner: identity::owner(connection, &self.asking.project, &self.address)?,
-            send_log: flow::send_log(connection, &self.asking.project, &self.address)?,
+            budget: budget::of(connection, &self.asking.project, &self.address)?,
+            prover: prover(connection, self.asking.proof)?,
             caller: match &self.change {
                 Some(change) => session::caller(connection, change.session)?,
                 None => None,
@@ -49,7 +50,8 @@ impl Load for Resend {
         let mut seen = StartSeen { flow: flow::by_handle(connection, &self.handle)?, ..StartSeen::default() };
         if let Some(challenge) = seen.flow.as_ref().and_then(|flow| flow.challenge.as_ref()) {
             seen.owner = identity::owner(connection, &self.asking.project, &challenge.address)?;
-            seen.send_log = flow::send_log(connection, &self.asking.project, &challenge.address)?;
+            seen.budget = budget::of(connection, &self.asking.project, &challenge.address)?;
+            seen.prover = prover(connection, self.asking.proof)?;
         }
         Ok(seen)
     }
@@ -68,8 +70,8 @@ impl Load for Annotate {
 }
 
 impl Load for Verify {
-    fn load(&self, connection: &Connection) -> Result<Vec<FlowSeen>, StoreError> {
-        let mut seen = Vec::with_capacity(self.handles.len());
+    fn load(&self, connection: &Connection) -> Result<VerifySeen, StoreError> {
+        let mut seen = VerifySeen { prover: prover(connection, self.proof)?, ..VerifySeen::default() };
         for handle in &self.handles {
             let Some(flow) = flow::by_handle(connection, handle)? else { continue };
             let owner = match &flow.challenge {
@@ -84,9 +86,21 @@ impl Load for Verify {
                 Some(id) => device::device(connection, id)?,
                 None => None,
             };
-            seen.push(FlowSeen { flow, owner, account, device });
+            if let Some(challenge) = flow.challenge.as_ref().filter(|challenge| !seen.budgets.has(&challenge.address)) {
+                let budget = budget::of(connection, &flow.project, &challenge.address)?;
+                seen.budgets.add(&flow.project, &challenge.address, budget);
+            }
+            seen.flows.push(FlowSeen { flow, owner, account, device });
         }
         Ok(seen)
+    }
+}
+
+/// Who was proved in the session that a request shows.
+fn prover(connection: &Connection, proof: Option<DeviceProof>) -> Result<Option<Prover>, StoreError> {
+    match proof.and_then(DeviceProof::session) {
+        Some(session) => session::prover(connection, session),
+        None => Ok(None),
     }
 }
 
@@ -200,7 +214,7 @@ fn apply(connection: &Connection, write: &Write) -> Result<(), StoreError> {
         Write::PutDevice(device) => device::put(connection, device),
         Write::SpendTicket { digest, at, session } => ticket::spend(connection, digest, *at, *session),
         Write::DropTickets(identity) => ticket::drop_all(connection, *identity),
-        Write::PutSendLog { project, address, log } => flow::put_send_log(connection, project, address, log),
+        Write::PutBudget { project, address, budget } => budget::put(connection, project, address, budget),
         Write::OweMessage(message) => outbox::owe(connection, message),
         Write::CancelMessage { id, at } => outbox::cancel(connection, *id, *at),
         Write::DelayMessage { id, due_at, attempts, error } => {
@@ -287,6 +301,10 @@ impl Store for SqliteStore {
         self.change("take_ticket", operation)
     }
 
+    fn forgive(&self, project: ProjectId, address: Address) -> Reply<'_, ()> {
+        self.write("forgive", move |connection| budget::forgive(connection, &project, &address))
+    }
+
     fn lease(&self, operation: Lease) -> Reply<'_, engine::Leases> {
         self.change("lease", operation)
     }
@@ -295,15 +313,14 @@ impl Store for SqliteStore {
         self.change("settle", operation)
     }
 
-    fn sweep(&self, now: Timestamp, before: Timestamp) -> Reply<'_, Swept> {
+    fn sweep(&self, now: Timestamp, before: Timestamp, sessions_before: Timestamp) -> Reply<'_, Swept> {
         self.write("sweep", move |connection| {
-            let (flows, send_logs) = flow::sweep(connection, now, before, SWEEP)?;
-            let (sessions, devices) = session::sweep(connection, before, SWEEP)?;
+            let (sessions, devices) = session::sweep(connection, sessions_before, SWEEP)?;
             Ok(Swept {
-                flows,
+                flows: flow::sweep(connection, before, SWEEP)?,
                 messages: outbox::sweep(connection, before, SWEEP)?,
                 sessions,
-                send_logs,
+                budgets: budget::sweep(connection, now, SWEEP)?,
                 others: devices + ticket::sweep(connection, before, SWEEP)?,
             })
         })

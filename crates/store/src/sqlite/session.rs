@@ -1,6 +1,6 @@
 //! Sessions: loaders and appliers.
 
-use engine::{Caller, DeviceId, IdentityId, Session, SessionId, StoreError, Timestamp};
+use engine::{Caller, DeviceId, IdentityId, Prover, Session, SessionId, StoreError, Timestamp};
 use rusqlite::{Connection, Row, params};
 
 use super::row::Cells;
@@ -43,6 +43,16 @@ pub(super) fn caller(connection: &Connection, id: SessionId) -> Result<Option<Ca
     let session = read(row)?;
     // Without its identity a session is nobody's.
     Ok(identity::account(connection, session.identity)?.map(|account| Caller { session, account }))
+}
+
+/// Who was proved in a session, over or not.
+pub(super) fn prover(connection: &Connection, id: SessionId) -> Result<Option<Prover>, StoreError> {
+    let sql = "SELECT identity_id, issued_at FROM sessions WHERE id = ?1";
+    let mut statement = connection.prepare_cached(sql).map_err(driver)?;
+    let mut rows = statement.query(params![id.get()]).map_err(driver)?;
+    let Some(row) = rows.next().map_err(driver)? else { return Ok(None) };
+    let identity = IdentityId::new(row.get(0).map_err(driver)?);
+    Ok(Some(Prover { identity, proved_at: Timestamp::from_millis(row.get(1).map_err(driver)?) }))
 }
 
 /// The sessions of an identity that are not over at `now`, the oldest first.

@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use engine::{
-    Context, Device, DeviceChange, DeviceId, DeviceView, FLOWS_SHOWN, NewFlow, Purpose, Refusal, Swept, Verified,
+    Context, Device, DeviceChange, DeviceId, DeviceView, FLOWS_SHOWN, KNOWN_FOR, NewFlow, Purpose, Refusal, Swept,
+    Verified,
 };
 use testkit::world::{LIFE, World};
 
 use crate::support::*;
-
-const DAY: Duration = Duration::from_hours(24);
 
 async fn view(world: &World, device: DeviceId) -> DeviceView {
     world.engine.device(&world.context(), device).await.unwrap()
@@ -174,12 +173,12 @@ async fn a_device_goes_with_its_last_session() {
             "SELECT string_agg(CAST(id AS TEXT), ' ') FROM (SELECT id FROM devices ORDER BY id) AS ordered",
         )
     };
-    world.clock.advance(DAY);
-    assert_eq!(devices().await, Some(format!("{lasting} {short}")), "for a day it can be told that they were there");
+    world.clock.advance(KNOWN_FOR);
+    assert_eq!(devices().await, Some(format!("{lasting} {short}")), "for ninety days they show that they are known");
     world.clock.advance(Duration::from_secs(2));
     assert_eq!(devices().await, Some(lasting.to_string()));
     assert_eq!(view(&world, short).await.device.generation, 0, "and is again what it was when it was named");
-    world.clock.set(last.expires_at.plus(DAY));
+    world.clock.set(last.expires_at.plus(KNOWN_FOR));
     assert_eq!(devices().await, Some(lasting.to_string()));
     world.clock.advance(Duration::from_millis(1));
     let swept = world.engine.sweep().await.unwrap();

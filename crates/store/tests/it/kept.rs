@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::{
-    Algorithm, DeliveryOutcome, Flow, Naming, Policy, Purpose, Refusal, ResendMode, SealedKey, SendLimit, Store as _,
-    Swept,
+    Algorithm, DeliveryOutcome, Flow, KNOWN_FOR, Naming, Policy, Purpose, Refusal, ResendMode, SealedKey, SendLimit,
+    Store as _, Swept,
 };
 use testkit::env::ManualClock;
 use testkit::world::{LIFE, other_than, unlimited};
@@ -125,15 +125,13 @@ async fn a_sweep_removes_only_what_has_been_over_for_a_day() {
     };
     let began = ManualClock::BEGINNING;
     assert_eq!(swept(began.plus(DAY)).await, none);
-    assert_eq!(swept(began.plus(DAY).plus(MILLISECOND)).await, Swept { messages: 1, send_logs: 1, ..none });
+    assert_eq!(swept(began.plus(DAY).plus(MILLISECOND)).await, Swept { messages: 1, budgets: 1, ..none });
     let later = began.plus(DAY).plus(Duration::from_secs(30));
     assert_eq!(swept(later).await, none);
-    assert_eq!(swept(later.plus(MILLISECOND)).await, Swept { messages: 1, send_logs: 1, ..none });
-    assert_eq!(swept(began.plus(LIFE).plus(DAY)).await, none, "flow and session ended exactly a day ago");
-    assert!(world.session(session).await.is_some());
+    assert_eq!(swept(later.plus(MILLISECOND)).await, Swept { messages: 1, budgets: 1, ..none });
+    assert_eq!(swept(began.plus(LIFE).plus(DAY)).await, none, "the flows ended exactly a day ago");
     assert!(matches!(world.verify("flow", "000000").await, refused!(Refusal::FlowPassed)));
-    assert_eq!(swept(began.plus(LIFE).plus(DAY).plus(MILLISECOND)).await, Swept { flows: 2, sessions: 1, ..none });
-    assert!(world.session(session).await.is_none());
+    assert_eq!(swept(began.plus(LIFE).plus(DAY).plus(MILLISECOND)).await, Swept { flows: 2, ..none });
     assert!(matches!(world.verify("flow", "000000").await, refused!(Refusal::FlowNotFound)));
     assert!(world.engine.owner(world.project(), &ada).await.is_ok(), "identities stay");
 
@@ -143,6 +141,12 @@ async fn a_sweep_removes_only_what_has_been_over_for_a_day() {
     let given_up = world.engine.now();
     assert_eq!(swept(given_up.plus(DAY)).await, none);
     assert_eq!(swept(given_up.plus(DAY).plus(MILLISECOND)).await, Swept { messages: 1, ..none });
+
+    // A session that is over shows for ninety days more that its device is known.
+    assert_eq!(swept(began.plus(LIFE).plus(KNOWN_FOR)).await, none);
+    assert!(world.session(session).await.is_some());
+    assert_eq!(swept(began.plus(LIFE).plus(KNOWN_FOR).plus(MILLISECOND)).await, Swept { sessions: 1, ..none });
+    assert!(world.session(session).await.is_none());
 }
 
 #[tokio::test]
@@ -158,9 +162,9 @@ async fn a_sweep_removes_a_bounded_number_of_rows() {
     }
     tasks.join_all().await;
     world.engine.lease_messages(1).await.unwrap();
-    world.clock.advance(DAY * 2);
-    let most = Swept { flows: 500, messages: 500, sessions: 500, send_logs: 500, others: 0 };
-    let rest = Swept { flows: 100, messages: 100, sessions: 100, send_logs: 100, others: 0 };
+    world.clock.advance(KNOWN_FOR + DAY);
+    let most = Swept { flows: 500, messages: 500, sessions: 500, budgets: 500, others: 0 };
+    let rest = Swept { flows: 100, messages: 100, sessions: 100, budgets: 100, others: 0 };
     for expected in [most, rest, Swept::default()] {
         assert_eq!(world.engine.sweep().await.unwrap(), expected);
     }

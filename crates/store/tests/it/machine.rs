@@ -1,12 +1,12 @@
 //! Random sequences of operations on the engine over a real database, held against a model that knows only what must be true:
-//! which code is live, how many guesses are left, who is signed in.
+//! which code is live, how many guesses are left, to a flow and about an address, who is signed in.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use engine::{
-    CodeFormat, Delivery, DeliveryOutcome, Error, IdentityId, LEAST_LIFE, MessageId, Naming, NewFlow, Purpose, RENEWAL,
-    REPEAT, Refusal, Registered, ResendMode, SessionId, Started, Timestamp,
+    CodeFormat, Delivery, DeliveryOutcome, Error, IdentityId, KNOWN_FOR, LEAST_LIFE, MessageId, Naming, NewFlow,
+    Purpose, RENEWAL, REPEAT, Refusal, Registered, ResendMode, SHORT_GUESSES, SessionId, Started, Timestamp, UNLIMITED,
 };
 use proptest::prelude::*;
 use testkit::world::{LIFE, World};
@@ -17,8 +17,8 @@ const CODE_LIFE: Duration = Duration::from_mins(10);
 const DAY: Duration = Duration::from_hours(24);
 const KEYS: [&str; 3] = ["one", "two", "three"];
 const PEOPLE: [&str; 2] = ["ada", "grace"];
-/// Long, so that no two codes of a run are the same by chance.
-const FORMAT: CodeFormat = CodeFormat { length: 18, ..CodeFormat::SIX_DIGITS };
+/// So many digits that no two codes of a run are the same by chance, and still a short code.
+const FORMAT: CodeFormat = CodeFormat { length: 9, ..CodeFormat::SIX_DIGITS };
 
 /// One thing that somebody does.
 #[derive(Debug, Clone)]
@@ -101,6 +101,8 @@ struct Known {
     is_owners: bool,
     /// The live code; none where a decoy stands in its place.
     code: Option<String>,
+    /// Whether it is a long one: wrong guesses do not end it, and are not limited.
+    is_long: bool,
     sent_at: Timestamp,
     code_ends_at: Timestamp,
     ends_at: Timestamp,
@@ -124,6 +126,16 @@ struct Model {
     /// Who is signed in, and until when.
     sessions: Vec<(SessionId, Timestamp, IdentityId)>,
     delivered: BTreeSet<MessageId>,
+    /// When short codes of somebody's address were guessed wrong.
+    misses: BTreeMap<usize, Vec<Timestamp>>,
+}
+
+impl Model {
+    /// Whether another guess at a short code of the address of `who` is compared.
+    fn has_room(&self, who: usize, now: Timestamp) -> bool {
+        let counts = |missed: &&Timestamp| now < missed.plus(DAY);
+        self.misses.get(&who).is_none_or(|misses| misses.iter().filter(counts).count() < SHORT_GUESSES)
+    }
 }
 
 impl Known {
@@ -135,7 +147,7 @@ impl Known {
             Some(Refusal::FlowExpired)
         } else if self.who.is_none() {
             Some(Refusal::FlowNotFound)
-        } else if self.attempts >= 5 {
+        } else if self.attempts >= 5 && !self.is_long {
             Some(Refusal::AttemptsExhausted)
         } else if now >= self.code_ends_at {
             Some(Refusal::CodeExpired)
@@ -192,6 +204,8 @@ impl Run {
                 let before = self.now().minus(DAY);
                 self.world.engine.sweep().await.unwrap();
                 self.model.flows.retain(|_, known| known.ends_at >= before);
+                // A session that is over shows that its device is known.
+                let before = self.now().minus(KNOWN_FOR);
                 self.model.sessions.retain(|(_, ends_at, _)| *ends_at >= before);
             }
             Step::Restart => self.world.reopen().await,
@@ -251,8 +265,11 @@ impl Run {
         }
         let (is_code, is_owners) = concern(purpose, self.model.people.get(&who));
         assert_eq!(code.is_some(), is_code);
+        let was_long = before.as_ref().is_some_and(|before| before.is_long && now < before.code_ends_at);
+        let is_long = was_long || !self.model.has_room(who, now);
         let stays = before.as_ref().is_some_and(|before| {
-            again == Some(ResendMode::SameCode)
+            before.is_long == is_long
+                && again == Some(ResendMode::SameCode)
                 && before.code_ends_at >= now.plus(RENEWAL)
                 && before.is_owners == is_owners
                 && before.code.is_some() == is_code
@@ -274,6 +291,7 @@ impl Run {
             memo: before.as_ref().and_then(|before| before.memo.clone()).filter(|_| again.is_some()),
             is_owners,
             code: code.clone(),
+            is_long,
             sent_at: now,
             code_ends_at,
             ends_at: before.as_ref().map_or(now.plus(LIFE), |before| before.ends_at).max(code_ends_at),
@@ -285,6 +303,7 @@ impl Run {
             (challenge.attempts, challenge.expires_at, started.flow.expires_at),
             (known.attempts, known.code_ends_at, known.ends_at)
         );
+        assert_eq!(challenge.format, if is_long { FORMAT.long() } else { FORMAT });
         self.model.flows.insert(key, known);
         self.model.sent.extend(code);
     }
@@ -299,6 +318,7 @@ impl Run {
     async fn verify(&mut self, key: usize, typed: &str) {
         let now = self.now();
         let answer = self.world.verify(KEYS[key], typed).await;
+        let has_room: BTreeMap<_, _> = (0..PEOPLE.len()).map(|who| (who, self.model.has_room(who, now))).collect();
         let Some(known) = self.model.flows.get_mut(&key) else {
             assert!(matches!(answer, refused!(Refusal::FlowNotFound)), "{answer:?}");
             return;
@@ -307,10 +327,20 @@ impl Run {
             assert!(matches!(answer, refused!(refusal) if refusal == expected), "{answer:?}, not {expected:?}");
             return;
         }
+        let asked_about = known.who.unwrap();
+        if !known.is_long && !has_room[&asked_about] {
+            // Right or wrong, it is not compared; it looks like a wrong one, and counts for nothing.
+            assert!(matches!(answer, refused!(Refusal::CodeMismatch { .. })), "{answer:?}");
+            return;
+        }
         if known.code.as_deref() != Some(typed) {
             known.attempts += 1;
-            let expected = 5 - known.attempts;
+            let most = if known.is_long { UNLIMITED } else { 5 };
+            let expected = most - known.attempts;
             assert!(matches!(answer, refused!(Refusal::CodeMismatch { left }) if left == expected), "{answer:?}");
+            if !known.is_long {
+                self.model.misses.entry(asked_about).or_default().push(now);
+            }
             return;
         }
         known.has_passed = true;
@@ -350,6 +380,7 @@ impl Run {
             memo: None,
             is_owners: false,
             code: None,
+            is_long: false,
             sent_at: flow.issued_at,
             code_ends_at: flow.expires_at,
             ends_at: flow.expires_at,

@@ -13,6 +13,8 @@ mod devices;
 mod identities;
 #[path = "kept.rs"]
 mod kept;
+#[path = "limits.rs"]
+mod limits;
 #[path = "links.rs"]
 mod links;
 #[path = "machine.rs"]

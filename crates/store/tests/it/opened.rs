@@ -95,8 +95,9 @@ async fn a_flow_that_is_over_is_still_there_for_a_day_and_says_so() {
 #[tokio::test]
 async fn a_surface_may_ask_for_a_shorter_life_and_fewer_guesses_and_never_for_more_than_five() {
     let world = world!();
-    let ada = address("ada");
     for (key, asked, expected) in [("fewer", Some(3), 3), ("more", Some(9), 5), ("none", None, 5)] {
+        // Each its own address: five wrong guesses are all there are about one.
+        let ada = address(key);
         let mut challenge = world.challenge(key, Purpose::SignInOrUp, &ada);
         (challenge.max_attempts, challenge.code_life) = (asked, Some(Duration::from_mins(4)));
         let flow = world.engine.start_challenge(&world.context(), challenge).await.unwrap().flow;

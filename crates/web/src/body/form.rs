@@ -24,6 +24,12 @@ pub(super) fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, BodyE
     T::deserialize(MapDeserializer::new(fields.into_iter())).map_err(|Refused(error)| error)
 }
 
+/// The same from fields that were taken apart already.
+pub(super) fn decode_fields<'a, T: Deserialize<'a>>(fields: &'a [(String, String)]) -> Result<T, BodyError> {
+    let fields = fields.iter().map(|(name, value)| (Word(Cow::Borrowed(name)), Word(Cow::Borrowed(value))));
+    T::deserialize(MapDeserializer::new(fields)).map_err(|Refused(error)| error)
+}
+
 /// Text with `+` for a space and `%xx` for a byte. A `%` that two hexadecimal digits do not follow is a `%`.
 fn unescaped(raw: &[u8]) -> Result<Cow<'_, str>, BodyError> {
     if !raw.iter().any(|byte| matches!(byte, b'+' | b'%')) {

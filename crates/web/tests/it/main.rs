@@ -10,4 +10,6 @@ mod client;
 #[cfg(test)]
 mod dialect;
 #[cfg(test)]
+mod multipart;
+#[cfg(test)]
 mod respond;

@@ -37,7 +37,9 @@ async fn a_section_may_be_empty_and_its_bounds_are_inside() {
 #[tokio::test]
 async fn the_surface_owns_what_nobody_else_does_and_signs_with_one_algorithm() {
     let surface = mount(&World::new().await.engine, "").unwrap();
-    assert_eq!((surface.name, surface.prefixes.as_slice()), ("login", ["/".to_owned()].as_slice()));
+    assert_eq!(surface.name, "login");
+    assert_eq!(surface.prefixes, ["/", "/v1/login"]);
+    assert_eq!(surface.shared, ["/.well-known/jwks.json"]);
     assert!(surface.administration.is_none());
     assert_eq!(countersign_login::Login.name(), "login");
     assert_eq!(countersign_login::Login.algorithms(), [engine::Algorithm::Es256]);

@@ -62,6 +62,13 @@ fn everything_that_can_be_said_is_heard() {
         name = "Example"
         sign_up = true
         code_life_minutes = 60
+        messages_apart_seconds = 0
+        messages_per_hour = 1
+        messages_per_day = 2
+        messages_per_hour_and_network = 3
+        messages_per_day_and_network = 200
+        network_messages_per_hour = 5
+        project_messages_per_hour = 1000000
         [[projects]]
         id = "B_2"
         code_life_minutes = 2
@@ -83,9 +90,20 @@ fn everything_that_can_be_said_is_heard() {
     let main = config.projects.default_project();
     assert_eq!((main.id.as_str(), main.name.as_str(), main.policy.sign_up), ("main", "Example", true));
     assert_eq!(main.policy.code_life, Duration::from_hours(1));
+    let limit = SendLimit {
+        apart: Duration::ZERO,
+        per_hour: 1,
+        per_day: 2,
+        per_hour_and_network: 3,
+        per_day_and_network: 200,
+        network: 5,
+        project: 1_000_000,
+    };
+    assert_eq!(main.policy.send_limit, Some(limit));
     let other = config.projects.get(&ProjectId::new("B_2")).unwrap();
     assert_eq!((other.name.as_str(), other.policy.sign_up), ("B_2", false));
     assert_eq!(other.policy.code_life, Duration::from_mins(2));
+    assert_eq!(other.policy.send_limit, Some(SendLimit::default()));
 }
 
 #[test]
@@ -167,7 +185,7 @@ fn the_environment_is_refused_where_it_names_nothing() {
     for (name, sentence) in [
         (
             "COUNTERSIGN__SERVER__PORT",
-            "unknown field `port`, expected one of `listen`, `admin_listen`, `trusted_proxies`",
+            "unknown field `port`, expected one of `listen`, `admin_listen`, `trusted_proxies`, `root`",
         ),
         ("COUNTERSIGN__", "COUNTERSIGN__ in the environment names no key of the configuration"),
         ("COUNTERSIGN__SERVER__", "COUNTERSIGN__SERVER__ in the environment names no key of the configuration"),

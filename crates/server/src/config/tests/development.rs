@@ -11,6 +11,10 @@ pub(super) fn development_settings() -> DevelopmentSettings {
         database: None,
         smtp: None,
         origin: None,
+        dialects: HashMap::new(),
+        root: None,
+        production_policy: false,
+        trusted_proxies: Vec::new(),
     }
 }
 

@@ -21,7 +21,7 @@ fn what_is_missing_misspelled_or_of_the_wrong_type_is_refused_in_one_sentence() 
         ),
         (
             least_and("server.port = 80"),
-            "unknown field `port`, expected one of `listen`, `admin_listen`, `trusted_proxies`",
+            "unknown field `port`, expected one of `listen`, `admin_listen`, `trusted_proxies`, `root`",
         ),
         (least_and("database.urn = 'x'"), "unknown field `urn`, expected one of `path`, `url`, `password_file`"),
         (least_and("database.url = 'postgres://u@h/d'"), "database.path and database.url are both given: which?"),
@@ -41,7 +41,9 @@ fn what_is_missing_misspelled_or_of_the_wrong_type_is_refused_in_one_sentence() 
         ),
         (
             least_with("id = \"main\"", "id = 'main', signup = true"),
-            "unknown field `signup`, expected one of `id`, `name`, `sign_up`, `code_life_minutes`",
+            "unknown field `signup`, expected one of `id`, `name`, `sign_up`, `code_life_minutes`, \
+             `messages_apart_seconds`, `messages_per_hour`, `messages_per_day`, `messages_per_hour_and_network`, \
+             `messages_per_day_and_network`, `network_messages_per_hour`, `project_messages_per_hour`",
         ),
         (least_and("log.colour = true"), "unknown field `colour`, expected `level` or `format`"),
         (least_and("server.listen = 8080"), "invalid type: integer `8080`, expected socket address"),
@@ -242,6 +244,14 @@ fn a_project_has_a_plain_id_of_its_own_and_codes_that_live_a_bearable_time() {
             "projects: code_life_minutes must be from 2 to 60".to_owned(),
         ),
         (
+            "projects = [{ id = 'a', messages_per_day = 201 }]".to_owned(),
+            "projects: messages_per_day must be from 1 to 200".to_owned(),
+        ),
+        (
+            "projects = [{ id = 'a', project_messages_per_hour = 0 }]".to_owned(),
+            "projects: project_messages_per_hour must be from 1 to 1000000".to_owned(),
+        ),
+        (
             "projects = [{ id = 'a', code_life_minutes = 61 }]".to_owned(),
             "projects: code_life_minutes must be from 2 to 60".to_owned(),
         ),
@@ -273,6 +283,10 @@ fn a_surface_that_is_not_built_in_is_refused() {
     assert_eq!(
         Folder::new().refusal(&least_and("dialects.telepathy = {}"), &[]),
         format!("dialects.telepathy: no such surface; there are: {}", known.join(", "))
+    );
+    assert_eq!(
+        Folder::new().refusal(&least_and("server.root = \"telepathy\""), &[]),
+        format!("server.root: no such surface; there are: {}", known.join(", "))
     );
 }
 
