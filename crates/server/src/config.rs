@@ -3,6 +3,7 @@
 //! [`raw`] is what was written: every key known, unknown ones refused. [`Config`] is what it means: parsed, checked, with nothing
 //! left to guess. Secrets come from files of their own or from the environment, and never print.
 
+mod database;
 mod development;
 mod raw;
 mod secrets;
@@ -10,11 +11,12 @@ mod secrets;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use courier::{Letterhead, RelaySettings, SmtpScheme};
 use engine::{MasterKey, Policy, Project, ProjectId, Projects, SendLimit};
+use store::Location;
 use web::TrustedProxies;
 
 pub(crate) use development::{DevelopmentSettings, is_development_host};
@@ -61,8 +63,8 @@ pub(crate) struct Config {
     pub(crate) admin_listen: Option<SocketAddr>,
     /// Whose word about a client's address counts.
     pub(crate) trusted_proxies: TrustedProxies,
-    /// The database file.
-    pub(crate) database: PathBuf,
+    /// Where the database is.
+    pub(crate) database: Location,
     /// The operator's keys.
     pub(crate) master_key: MasterKey,
     /// The tenants.
@@ -165,7 +167,7 @@ impl Config {
             admin_listen: raw.server.admin_listen,
             trusted_proxies: TrustedProxies::parse(&raw.server.trusted_proxies)
                 .map_err(|error| ConfigError::new(format!("server.trusted_proxies: {error}")))?,
-            database: folder.join(&raw.database.path),
+            database: database::location(&raw.database, folder)?,
             master_key,
             projects: projects(&raw.projects)?,
             relays,

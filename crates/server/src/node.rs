@@ -3,6 +3,8 @@
 //! Listeners stop first and let requests end, then the courier lets mails end, then the store finishes what it was asked and closes.
 //! Mail being down stops nothing; a task that ends by itself stops everything, because half a server helps nobody.
 
+mod database;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
@@ -15,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use courier::{Courier, Relay, Templates, Transport};
 use engine::{Algorithm, Engine, Observer, Parts, SystemClock, SystemEntropy};
 use metrics_exporter_prometheus::PrometheusHandle;
-use store::SqliteStore;
+use store::NodeNumber;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
@@ -29,6 +31,7 @@ use crate::inbox::Inbox;
 use crate::serve::{Limits, serve};
 use crate::telemetry::{self, Telemetry};
 use crate::{dialects, janitor, operator};
+use database::Opened;
 
 /// Why a node did not come up, or fell. One sentence.
 #[derive(Debug)]
@@ -63,14 +66,14 @@ pub(crate) struct Node {
     origin: Origin,
     is_development: bool,
     engine: Arc<Engine>,
-    store: Arc<SqliteStore>,
+    store: Opened,
     courier: Courier,
     wake: Arc<Notify>,
     prometheus: PrometheusHandle,
     public: (TcpListener, Application),
     operators: Option<(TcpListener, Application)>,
-    control: (UnixListener, Application),
-    socket_file: SocketFile,
+    /// Only beside a database file, which is one process's.
+    control: Option<(UnixListener, Application, SocketFile)>,
     slow_keys: SlowKeys,
 }
 
@@ -115,10 +118,11 @@ impl Node {
 
         let wake = Arc::new(Notify::new());
         let prometheus = telemetry::count().map_err(|error| NodeError::new("cannot count", error))?;
-        let observer = Arc::new(Telemetry::new(Arc::clone(&wake)));
+        let observer = Arc::new(Telemetry::new(Arc::clone(&wake), config.database.backend()));
         let (store, engine) = open(&config, observer.clone()).await?;
-        let (control, socket_file) = bind_control(&config.database)
-            .map_err(|error| NodeError::new("cannot bind the control socket beside the database", error))?;
+        let control = config.database.file().map(bind_control).transpose();
+        let control =
+            control.map_err(|error| NodeError::new("cannot bind the control socket beside the database", error))?;
 
         let slow_keys = prepare_slow_keys(&config, &engine);
         let mut surfaces = mount(&config, &engine, &origin).await?;
@@ -144,8 +148,13 @@ impl Node {
                 Some((listener, Application::assemble(surfaces, &of_operators)?))
             }
         };
-        let commands = vec![own("control", &["/"], control::router(Arc::clone(&engine)))];
-        let control = (control, Application::assemble(commands, &of_operators)?);
+        let control = match control {
+            None => None,
+            Some((listener, file)) => {
+                let commands = vec![own("control", &["/"], control::router(Arc::clone(&engine)))];
+                Some((listener, Application::assemble(commands, &of_operators)?, file))
+            }
+        };
         let courier = courier(&config, &engine)?;
         app::log_panics();
         Ok(Self {
@@ -159,7 +168,6 @@ impl Node {
             public: (public, application),
             operators,
             control,
-            socket_file,
             slow_keys,
         })
     }
@@ -183,7 +191,7 @@ impl Node {
     /// Serves until `stop`, or until a part of it falls.
     pub(crate) async fn run(self, stop: impl Future<Output = ()>) -> Result<(), NodeError> {
         let Self { origin, engine, store, courier, wake, prometheus, public, operators, .. } = self;
-        let Self { control, socket_file, slow_keys, .. } = self;
+        let Self { control, slow_keys, .. } = self;
         tracing::info!(origin = origin.as_str(), "countersign is up");
         let (stopping, listening) = watch::channel(false);
         let (stopping_courier, couriering) = watch::channel(false);
@@ -192,12 +200,18 @@ impl Node {
         if let Some((listener, application)) = operators {
             listeners.spawn(serve(listener, application, Limits::default(), told(listening.clone())));
         }
-        listeners.spawn(serve(control.0, control.1, Limits::default(), told(listening)));
+        let socket_file = control.map(|(listener, application, file)| {
+            listeners.spawn(serve(listener, application, Limits::default(), told(listening)));
+            file
+        });
         let mut couriers = JoinSet::new();
         let courier_stop = told(couriering);
         couriers.spawn(async move { courier.run(wake, courier_stop).await });
         let mut upkeep = JoinSet::new();
         upkeep.spawn(janitor::run(Arc::clone(&engine), prometheus));
+        if let Some((store, number)) = store.numbered() {
+            upkeep.spawn(database::keep_number(store, number, Arc::clone(&engine)));
+        }
 
         let fell = tokio::select! {
             () = stop => None,
@@ -264,24 +278,24 @@ fn local_address(listener: &TcpListener) -> Result<std::net::SocketAddr, NodeErr
 }
 
 /// Opens the database and the engine on it.
-async fn open(config: &Config, observer: Arc<dyn Observer>) -> Result<(Arc<SqliteStore>, Arc<Engine>), NodeError> {
-    let database = config.database.clone();
-    let listening = Arc::clone(&observer);
-    let store = tokio::task::spawn_blocking(move || store::open(&database, listening))
-        .await
-        .map_err(|error| NodeError::new("cannot open the database", error))?
-        .map_err(|error| NodeError::new("cannot open the database", error))?;
+async fn open(config: &Config, observer: Arc<dyn Observer>) -> Result<(Opened, Arc<Engine>), NodeError> {
+    let opened = Opened::open(config, Arc::clone(&observer)).await?;
     let parts = Parts {
-        store: store.clone(),
+        store: opened.database.store(),
         clock: Arc::new(SystemClock),
         entropy: Arc::new(SystemEntropy),
-        node: 0,
+        node: opened.number.as_ref().map_or(0, NodeNumber::get),
         projects: config.projects.clone(),
         master_key: config.master_key.clone(),
         observer,
     };
-    let engine = Engine::open(parts).await.map_err(|error| NodeError::new("cannot open the database", error))?;
-    Ok((store, Arc::new(engine)))
+    match Engine::open(parts).await {
+        Ok(engine) => Ok((opened, Arc::new(engine))),
+        Err(error) => {
+            opened.close().await;
+            Err(NodeError::new("cannot open the database", error))
+        }
+    }
 }
 
 /// Who mails are from: what the configuration of a surface says, else our own.

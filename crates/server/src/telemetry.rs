@@ -61,11 +61,13 @@ pub(crate) fn count() -> Result<PrometheusHandle, String> {
 /// Counts events, and wakes the courier when a message is owed.
 pub(crate) struct Telemetry {
     wake: Arc<Notify>,
+    backend: &'static str,
 }
 
 impl Telemetry {
-    pub(crate) fn new(wake: Arc<Notify>) -> Self {
-        Self { wake }
+    /// For a node on a database called `backend`.
+    pub(crate) fn new(wake: Arc<Notify>, backend: &'static str) -> Self {
+        Self { wake, backend }
     }
 }
 
@@ -101,7 +103,7 @@ impl Observer for Telemetry {
                 counter!("countersign_deliveries_total", "outcome" => *outcome).increment(1);
             }
             Event::Stored { operation, took } => {
-                histogram!("countersign_store_seconds", "op" => *operation, "backend" => "sqlite").record(*took);
+                histogram!("countersign_store_seconds", "op" => *operation, "backend" => self.backend).record(*took);
             }
             Event::Committed { operations } => {
                 #[expect(clippy::cast_precision_loss, reason = "a group has at most 256 operations")]

@@ -31,45 +31,51 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
     },
-    /// The file is a database with tables that are not ours.
-    #[error("{} is an SQLite database of another program", path.display())]
+    /// There are tables that are not ours.
+    #[error("{database} is a database of another program")]
     Foreign {
-        /// The file.
-        path: PathBuf,
+        /// The database.
+        database: String,
+    },
+    /// The text that shall say where the database is does not.
+    #[error("the database's url {problem}")]
+    Url {
+        /// What is wrong about it.
+        problem: String,
     },
     /// A later version of this program was here before.
-    #[error("{} has schema version {found}, newer than the {known} this program knows; use the newer program", path.display())]
+    #[error("{database} has schema version {found}, newer than the {known} this program knows; use the newer program")]
     Newer {
         /// The database.
-        path: PathBuf,
+        database: String,
         /// The version of its schema.
         found: i64,
         /// The newest version known here.
         known: i64,
     },
     /// What was applied is not what we would have applied.
-    #[error("migration {version} of {} was applied with another text than this program has for it", path.display())]
+    #[error("migration {version} of {database} was applied with another text than this program has for it")]
     Altered {
         /// The database.
-        path: PathBuf,
+        database: String,
         /// The migration's version.
         version: i64,
     },
     /// A migration failed; the schema is as it was before it.
-    #[error("cannot bring {} to schema version {version}: {cause}", path.display())]
+    #[error("cannot bring {database} to schema version {version}: {cause}")]
     Migration {
         /// The database.
-        path: PathBuf,
+        database: String,
         /// The version that was being reached for.
         version: i64,
         /// What the driver said.
         cause: engine::BoxError,
     },
     /// The database could not be opened or read.
-    #[error("cannot open {}: {cause}", path.display())]
+    #[error("cannot open {database}: {cause}")]
     Database {
         /// The database.
-        path: PathBuf,
+        database: String,
         /// What the driver said.
         cause: engine::BoxError,
     },

@@ -3,6 +3,8 @@
 //! The table `schema_migrations` keeps the full text of what was applied, so a changed migration is told from the one that ran
 //! without a checksum to trust. [`recognise`] refuses, before anything is written, a file that is no database, one that belongs to
 //! something else, one with an altered history, and one that is ahead of us. There is no way back: restoring a backup is.
+//!
+//! What is here is SQLite's, but for [`judge`]: a history is judged alike wherever it is kept.
 
 use std::path::Path;
 
@@ -26,7 +28,7 @@ const HISTORY: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (
 pub(crate) fn recognise(connection: &Connection, path: &Path, migrations: &[&str]) -> Result<usize, OpenError> {
     let unreadable = |error: rusqlite::Error| match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => OpenError::NotADatabase { path: path.into() },
-        _ => OpenError::Database { path: path.into(), cause: error.into() },
+        _ => OpenError::Database { database: path.display().to_string(), cause: error.into() },
     };
     let tables: i64 = connection
         .query_row("SELECT count(*) FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'", [], |row| {
@@ -41,19 +43,27 @@ pub(crate) fn recognise(connection: &Connection, path: &Path, migrations: &[&str
         .optional()
         .map_err(unreadable)?;
     if history.is_none() {
-        return Err(OpenError::Foreign { path: path.into() });
+        return Err(OpenError::Foreign { database: path.display().to_string() });
     }
-    let applied = applied(connection).map_err(unreadable)?;
+    judge(&applied(connection).map_err(unreadable)?, migrations, &path.display().to_string())
+}
+
+/// Says how many of `migrations` the history `applied` of `database` has.
+///
+/// # Refusals
+///
+/// `Newer`, `Altered`.
+pub(crate) fn judge(applied: &[(i64, String)], migrations: &[&str], database: &str) -> Result<usize, OpenError> {
     let known = version(migrations.len());
     // A newer program is told first: it may have its own reasons for a text we do not have.
     if let Some((found, _)) = applied.last()
         && *found > known
     {
-        return Err(OpenError::Newer { path: path.into(), found: *found, known });
+        return Err(OpenError::Newer { database: database.to_owned(), found: *found, known });
     }
     for (index, (found, text)) in applied.iter().enumerate() {
         if *found != version(index + 1) || migrations.get(index).is_none_or(|migration| migration != text) {
-            return Err(OpenError::Altered { path: path.into(), version: *found });
+            return Err(OpenError::Altered { database: database.to_owned(), version: *found });
         }
     }
     Ok(applied.len())
@@ -73,7 +83,7 @@ pub(crate) fn apply(
     for (index, text) in migrations.iter().enumerate().skip(recognised) {
         let version = version(index + 1);
         apply_one(connection, version, text).map_err(|error| OpenError::Migration {
-            path: path.into(),
+            database: path.display().to_string(),
             version,
             cause: error.into(),
         })?;
@@ -96,7 +106,7 @@ fn applied(connection: &Connection) -> rusqlite::Result<Vec<(i64, String)>> {
 }
 
 /// The count of migrations as a version. There are never so many that it would not fit.
-fn version(count: usize) -> i64 {
+pub(crate) fn version(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 

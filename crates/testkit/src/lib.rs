@@ -1,7 +1,8 @@
-//! What tests are made of: a clock that stands still, randomness that repeats, an engine on a real database in a folder that
-//! goes away, a real SMTP server. For `dev-dependencies` only.
+//! What tests are made of: a clock that stands still, randomness that repeats, an engine on a real database that goes away, a real
+//! PostgreSQL, a real SMTP server. For `dev-dependencies` only.
 
 pub mod attack;
+pub mod cluster;
 pub mod counted;
 pub mod env;
 pub mod folder;

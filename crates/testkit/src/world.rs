@@ -1,18 +1,23 @@
-//! An engine on a real SQLite store in a temporary folder, with a clock to move and randomness that repeats.
+//! An engine on a real store, with a clock to move and randomness that repeats.
+//!
+//! The store is on SQLite, in a temporary folder, unless a test asks for another [`Backend`] or `COUNTERSIGN_TEST_BACKEND=postgres`
+//! says so for all that do not ask.
 
-#![expect(clippy::expect_used, reason = "in a test kit, what cannot go on fails the test")]
+#![expect(clippy::expect_used, clippy::panic, reason = "in a test kit, what cannot go on fails the test")]
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use engine::{
-    Address, Attempt, Client, CodeFormat, Context, Disclosure, Engine, Event, Handle, MasterKey, Naming, NewChallenge,
-    Observer, OpenError, Parts, Policy, Project, ProjectId, Projects, Purpose, ResendMode, Result, Session, SessionId,
-    SessionTerms, Started, Store, Strangers, VerificationOutcome, Verified,
+    Address, Attempt, Client, Clock as _, CodeFormat, Context, Disclosure, Engine, Event, Handle, MasterKey, Naming,
+    NewChallenge, Observer, OpenError, Parts, Policy, Project, ProjectId, Projects, Purpose, ResendMode, Result,
+    Session, SessionId, SessionTerms, Started, Store, Strangers, VerificationOutcome, Verified,
 };
-use store::SqliteStore;
+use store::{Database, Location, NodeNumber};
 
+use crate::cluster::{Cluster, TestDatabase};
 use crate::counted::Counted;
 use crate::env::{ManualClock, SeededEntropy};
 use crate::folder::TempFolder;
@@ -62,6 +67,36 @@ pub fn unlimited() -> Policy {
     Policy { send_limit: None, sign_up: true, ..Policy::default() }
 }
 
+/// Which database a [`World`] is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backend {
+    /// A file of its own.
+    Sqlite,
+    /// A database of its own in the process's cluster.
+    Postgres,
+}
+
+impl Backend {
+    /// What tests are on that do not say: SQLite, or what `COUNTERSIGN_TEST_BACKEND` names.
+    ///
+    /// # Panics
+    /// If it names none.
+    pub fn usual() -> Self {
+        match std::env::var_os("COUNTERSIGN_TEST_BACKEND").as_deref().and_then(std::ffi::OsStr::to_str) {
+            None | Some("" | "sqlite") => Self::Sqlite,
+            Some("postgres") => Self::Postgres,
+            Some(other) => panic!("there is no backend {other}"),
+        }
+    }
+}
+
+/// Where a world's database is.
+#[derive(Debug, Clone)]
+enum Place {
+    Folder(Arc<TempFolder>),
+    Cluster(TestDatabase),
+}
+
 /// Everything below the surfaces, of one test alone.
 #[derive(Debug)]
 pub struct World {
@@ -73,10 +108,11 @@ pub struct World {
     pub calls: Arc<Counted>,
     /// What happened in it.
     pub events: Arc<Events>,
-    store: Arc<SqliteStore>,
+    store: Database,
     entropy: Arc<SeededEntropy>,
     policy: Policy,
-    folder: TempFolder,
+    place: Place,
+    number: Option<NodeNumber>,
 }
 
 impl World {
@@ -91,17 +127,48 @@ impl World {
     /// A world under `policy`.
     ///
     /// # Panics
-    /// If it does not come up.
+    /// If it does not come up, or what it is to be on is not installed.
     pub async fn with(policy: Policy) -> Self {
-        let folder = TempFolder::new();
-        let clock = Arc::new(ManualClock::default());
-        let entropy = Arc::new(SeededEntropy::new(1));
-        let events = Arc::new(Events::default());
-        let store = store::open(&database(&folder), Arc::clone(&events) as Arc<dyn Observer>).expect("the store opens");
-        let calls = Arc::new(Counted::new(Arc::clone(&store) as Arc<dyn Store>));
-        let parts = parts(&calls, &clock, &entropy, &events, policy.clone(), MasterKey::new(MASTER_KEY));
+        Self::on(Backend::usual(), policy).await.expect("the database that all tests shall be on is installed")
+    }
+
+    /// A world on `backend` under `policy`; none where that is not installed.
+    ///
+    /// # Panics
+    /// If it does not come up.
+    pub async fn on(backend: Backend, policy: Policy) -> Option<Self> {
+        let place = match backend {
+            Backend::Sqlite => Place::Folder(Arc::new(TempFolder::new())),
+            Backend::Postgres => Place::Cluster(Cluster::shared().await?.database().await),
+        };
+        Some(Self::at(place, policy, Arc::default(), Arc::default(), 1).await)
+    }
+
+    /// Another node on the same PostgreSQL database, under the same clock: an engine of its own, on a store of its own.
+    ///
+    /// # Panics
+    /// If it does not come up, or the world is on SQLite, which is one process's.
+    pub async fn beside(&self, seed: u64) -> Self {
+        assert!(matches!(self.place, Place::Cluster(_)), "only PostgreSQL has several nodes");
+        let (clock, events) = (Arc::clone(&self.clock), Arc::clone(&self.events));
+        Self::at(self.place.clone(), self.policy.clone(), clock, events, seed).await
+    }
+
+    async fn at(place: Place, policy: Policy, clock: Arc<ManualClock>, events: Arc<Events>, seed: u64) -> Self {
+        let entropy = Arc::new(SeededEntropy::new(seed));
+        let (store, number) = open(&place, &events, &clock).await;
+        let calls = Arc::new(Counted::new(store.store()));
+        let parts = Parts {
+            store: Arc::clone(&calls) as Arc<dyn Store>,
+            clock: Arc::clone(&clock) as Arc<dyn engine::Clock>,
+            entropy: Arc::clone(&entropy) as Arc<dyn engine::Entropy>,
+            node: number.as_ref().map_or(0, NodeNumber::get),
+            projects: projects(policy.clone()),
+            master_key: MasterKey::new(MASTER_KEY),
+            observer: Arc::clone(&events) as Arc<dyn Observer>,
+        };
         let engine = Arc::new(Engine::open(parts).await.expect("the engine opens"));
-        Self { engine, clock, calls, events, store, entropy, policy, folder }
+        Self { engine, clock, calls, events, store, entropy, policy, place, number }
     }
 
     /// Stops, and comes up again on the same database.
@@ -121,22 +188,52 @@ impl World {
     /// If the store does not open.
     pub async fn reopen_with(&mut self, master_key: MasterKey) -> std::result::Result<(), OpenError> {
         self.stop().await;
-        let observer = Arc::clone(&self.events) as Arc<dyn Observer>;
-        self.store = store::open(&self.database(), observer).expect("the store opens");
-        self.calls = Arc::new(Counted::new(Arc::clone(&self.store) as Arc<dyn Store>));
-        let parts = parts(&self.calls, &self.clock, &self.entropy, &self.events, self.policy.clone(), master_key);
+        (self.store, self.number) = open(&self.place, &self.events, &self.clock).await;
+        self.calls = Arc::new(Counted::new(self.store.store()));
+        let parts = Parts {
+            store: Arc::clone(&self.calls) as Arc<dyn Store>,
+            clock: Arc::clone(&self.clock) as Arc<dyn engine::Clock>,
+            entropy: Arc::clone(&self.entropy) as Arc<dyn engine::Entropy>,
+            node: self.number.as_ref().map_or(0, NodeNumber::get),
+            projects: projects(self.policy.clone()),
+            master_key,
+            observer: Arc::clone(&self.events) as Arc<dyn Observer>,
+        };
         self.engine = Arc::new(Engine::open(parts).await?);
         Ok(())
     }
 
     /// Stops: the database is closed, and another may open it.
     pub async fn stop(&self) {
+        if let (Database::Postgres(store), Some(number)) = (&self.store, &self.number) {
+            // Closed already is as good: its number is free when it has been silent for long enough.
+            let _ = store.return_number(number).await;
+        }
         self.store.close().await;
     }
 
-    /// Where the database is. Its log and index lie beside it.
+    /// Where the SQLite database is. Its log and index lie beside it.
+    ///
+    /// # Panics
+    /// If the world is on PostgreSQL.
     pub fn database(&self) -> PathBuf {
-        database(&self.folder)
+        match &self.place {
+            Place::Folder(folder) => database(folder),
+            Place::Cluster(_) => panic!("the world is on PostgreSQL"),
+        }
+    }
+
+    /// The PostgreSQL database, if the world is on one.
+    pub const fn postgres(&self) -> Option<&TestDatabase> {
+        match &self.place {
+            Place::Folder(_) => None,
+            Place::Cluster(database) => Some(database),
+        }
+    }
+
+    /// The store as it was opened.
+    pub const fn opened(&self) -> &Database {
+        &self.store
     }
 
     /// A session as it is kept.
@@ -144,7 +241,7 @@ impl World {
     /// # Panics
     /// If the store fails.
     pub async fn session(&self, id: SessionId) -> Option<Session> {
-        self.store.caller(id).await.expect("the store answers").map(|caller| caller.session)
+        self.store.store().caller(id).await.expect("the store answers").map(|caller| caller.session)
     }
 
     /// The one project.
@@ -216,24 +313,28 @@ fn database(folder: &TempFolder) -> PathBuf {
     folder.path().join("countersign.db")
 }
 
-fn parts(
-    store: &Arc<Counted>,
-    clock: &Arc<ManualClock>,
-    entropy: &Arc<SeededEntropy>,
-    events: &Arc<Events>,
-    policy: Policy,
-    master_key: MasterKey,
-) -> Parts {
-    let project = Project { id: ProjectId::new("P1"), name: "Test".to_owned(), policy };
-    Parts {
-        store: Arc::clone(store) as Arc<dyn Store>,
-        clock: Arc::clone(clock) as Arc<dyn engine::Clock>,
-        entropy: Arc::clone(entropy) as Arc<dyn engine::Entropy>,
-        node: 0,
-        projects: Projects::new(project, []),
-        master_key,
-        observer: Arc::clone(events) as Arc<dyn Observer>,
-    }
+/// Opens the store, and takes a number for the node where there may be several.
+async fn open(place: &Place, events: &Arc<Events>, clock: &ManualClock) -> (Database, Option<NodeNumber>) {
+    let location = match place {
+        Place::Folder(folder) => Location::File(database(folder)),
+        Place::Cluster(database) => Location::Url(database.url()),
+    };
+    let opened = store::open(&location, Arc::clone(events) as Arc<dyn Observer>).await.expect("the store opens");
+    let number = match &opened {
+        Database::Sqlite(_) => None,
+        Database::Postgres(store) => {
+            // Not out of the world's randomness: that shall be the same on every database.
+            static HOLDERS: AtomicU64 = AtomicU64::new(1);
+            let [process, count] = [u64::from(std::process::id()), HOLDERS.fetch_add(1, Ordering::Relaxed)];
+            let holder = (u128::from(process) << 64 | u128::from(count)).to_be_bytes();
+            Some(store.take_number(clock.now(), holder).await.expect("a number is free"))
+        }
+    };
+    (opened, number)
+}
+
+fn projects(policy: Policy) -> Projects {
+    Projects::new(Project { id: ProjectId::new("P1"), name: "Test".to_owned(), policy }, [])
 }
 
 /// A code that is not `code`, but looks like it.

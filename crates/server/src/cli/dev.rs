@@ -26,6 +26,9 @@ pub(crate) struct Dev {
     /// Where the database is kept.
     #[arg(long, default_value = "./countersign-data", value_name = "DIR")]
     data: PathBuf,
+    /// Keep everything in this PostgreSQL database instead, which other nodes may share: `postgres://user@host/name`.
+    #[arg(long, value_name = "URL")]
+    database: Option<String>,
     /// Send mail to this server too: smtp://host:port.
     #[arg(long, value_name = "URL")]
     smtp: Option<String>,
@@ -75,6 +78,7 @@ impl Dev {
             listen: self.listen,
             admin_listen: self.admin_listen,
             data: self.data,
+            database: self.database,
             smtp: self.smtp,
             origin: self.origin,
             production_policy: self.production_policy,

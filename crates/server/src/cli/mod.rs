@@ -4,6 +4,7 @@ mod budget;
 mod dev;
 mod identity;
 mod key;
+mod migrate;
 mod serve;
 
 use std::ffi::OsString;
@@ -32,6 +33,7 @@ enum Command {
     // What each does is said where it is defined, and clap takes it from there.
     Dev(dev::Dev),
     Serve(serve::Serve),
+    Migrate(migrate::Migrate),
     Budget(budget::Budget),
     #[command(subcommand)]
     Identity(identity::IdentityCommand),
@@ -109,6 +111,7 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>, environment: &E
         match command {
             Command::Dev(dev) => dev.run().await,
             Command::Serve(serve) => serve.run(environment).await,
+            Command::Migrate(migrate) => migrate.run(environment).await,
             Command::Identity(command) => command.run(environment).await,
             Command::Budget(command) => command.run(environment),
             Command::Key(command) => command.run(),

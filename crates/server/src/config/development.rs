@@ -6,9 +6,10 @@ use std::path::PathBuf;
 
 use courier::{RelaySettings, SmtpScheme};
 use engine::{MasterKey, Policy, Project, ProjectId, Projects};
+use store::Location;
 use web::TrustedProxies;
 
-use super::{Config, ConfigError, LogSettings, Origin, is_loopback_host};
+use super::{Config, ConfigError, LogSettings, Origin, database, is_loopback_host};
 
 /// The master key of every development database: published, so that several can share one. `serve` refuses it.
 pub(super) const MASTER_KEY: [u8; 32] = *b"countersign development key, 32B";
@@ -22,6 +23,7 @@ pub(crate) struct DevelopmentSettings {
     pub(crate) listen: SocketAddr,
     pub(crate) admin_listen: Option<SocketAddr>,
     pub(crate) data: PathBuf,
+    pub(crate) database: Option<String>,
     pub(crate) smtp: Option<String>,
     pub(crate) origin: Option<String>,
     /// What each surface is told, by its name.
@@ -40,6 +42,7 @@ impl DevelopmentSettings {
             listen,
             admin_listen: None,
             data,
+            database: None,
             smtp: None,
             origin: None,
             production_policy: false,
@@ -66,6 +69,7 @@ impl Config {
             listen,
             admin_listen,
             data,
+            database,
             smtp,
             origin,
             dialects,
@@ -105,7 +109,10 @@ impl Config {
             admin_listen,
             trusted_proxies: TrustedProxies::parse(&trusted_proxies)
                 .map_err(|error| ConfigError::new(format!("--trusted-proxy: {error}")))?,
-            database: data.join("countersign.db"),
+            database: match database {
+                None => Location::File(data.join("countersign.db")),
+                Some(url) => database::from_url("--database", &url)?,
+            },
             master_key: MasterKey::new(MASTER_KEY),
             projects: Projects::new(project, []),
             relays: relays.transpose()?.into_iter().collect(),

@@ -53,10 +53,41 @@ impl Default for RawServer {
     }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// A URL, or a table. No `Debug`: a URL out of the environment may hold a password.
+#[derive(Deserialize)]
+#[serde(try_from = "Value")]
 pub(super) struct RawDatabase {
-    pub(super) path: PathBuf,
+    pub(super) path: Option<PathBuf>,
+    pub(super) url: Option<String>,
+    pub(super) password_file: Option<PathBuf>,
+}
+
+/// The table.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawDatabaseTable {
+    path: Option<PathBuf>,
+    url: Option<String>,
+    password_file: Option<PathBuf>,
+}
+
+impl TryFrom<Value> for RawDatabase {
+    type Error = String;
+
+    fn try_from(value: Value) -> Result<Self, String> {
+        if let Value::String(url) = value {
+            return Ok(Self { path: None, url: Some(url), password_file: None });
+        }
+        let RawDatabaseTable { path, url, password_file } =
+            value.try_into().map_err(|error: toml::de::Error| one_line(&error))?;
+        Ok(Self { path, url, password_file })
+    }
+}
+
+impl std::fmt::Debug for RawDatabase {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("RawDatabase")
+    }
 }
 
 /// No `Debug`: two of these are secrets.
@@ -144,6 +175,14 @@ impl RawConfig {
                     key.to_uppercase()
                 )));
             }
+        }
+        let database = table.get("database");
+        let url = database.and_then(|it| it.as_str().or_else(|| it.get("url")?.as_str()));
+        if url.is_some_and(super::database::has_password) {
+            return Err(ConfigError::new(format!(
+                "the database's password does not belong into this file: give database.url and database.password_file, or set \
+                 {PREFIX}DATABASE in the environment"
+            )));
         }
         for (name, value) in environment {
             if let Some(path) = name.strip_prefix(PREFIX) {

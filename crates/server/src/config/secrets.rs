@@ -36,10 +36,14 @@ pub(super) fn master_key(raw: &RawKeys, folder: &Path) -> Result<MasterKey, Conf
 
 /// A relay's password.
 pub(super) fn password(raw: &RawRelay, folder: &Path) -> Result<Option<Secret<String>>, ConfigError> {
-    let Some(file) = &raw.password_file else { return Ok(None) };
+    raw.password_file.as_ref().map(|file| text(folder, file)).transpose()
+}
+
+/// The text of a file, without the end of its line.
+pub(super) fn text(folder: &Path, file: &Path) -> Result<Secret<String>, ConfigError> {
     let text = String::from_utf8(read(folder, file)?)
         .map_err(|_| ConfigError::new(format!("{} is not UTF-8", file.display())))?;
-    Ok(Some(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned())))
+    Ok(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()))
 }
 
 /// The bytes of a file.

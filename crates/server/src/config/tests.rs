@@ -40,6 +40,7 @@ impl Folder {
         folder.write("master.key", STANDARD.encode(KEY) + "\n");
         folder.write("older.key", STANDARD.encode(OLDER_KEY));
         folder.write("relay.password", format!("{PASSWORD}\n"));
+        folder.write("database.password", format!("{PASSWORD}\n"));
         folder.write("relay-ca.pem", "-----BEGIN CERTIFICATE-----");
         folder
     }

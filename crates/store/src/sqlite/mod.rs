@@ -27,7 +27,6 @@ mod tests;
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
 use engine::Observer;
 
@@ -70,7 +69,8 @@ fn open_with(
 ) -> Result<Arc<SqliteStore>, OpenError> {
     let path = connect::create_file(location)?;
     let lock = Lock::take(&path)?;
-    let database = |error: rusqlite::Error| OpenError::Database { path: path.clone(), cause: error.into() };
+    let database =
+        |error: rusqlite::Error| OpenError::Database { database: path.display().to_string(), cause: error.into() };
     let thread = |cause| OpenError::Thread { cause };
 
     let mut connection = connect::open(&path).map_err(database)?;
@@ -84,6 +84,22 @@ fn open_with(
     let readers = Readers::start(reading).map_err(thread)?;
     let writer = Writer::start(connection, observer, checkpoints.due(), ending).map_err(thread)?;
     Ok(Arc::new(SqliteStore { writer, readers, checkpoints, lock: Mutex::new(Some(lock)) }))
+}
+
+/// Brings the schema of the database at `location` up to date, and says how many migrations that took.
+///
+/// # Refusals
+///
+/// As [`open`].
+pub(crate) fn migrate(location: &Path) -> Result<usize, OpenError> {
+    let path = connect::create_file(location)?;
+    let _lock = Lock::take(&path)?;
+    let database =
+        |error: rusqlite::Error| OpenError::Database { database: path.display().to_string(), cause: error.into() };
+    let mut connection = connect::open(&path).map_err(database)?;
+    let recognised = migrate::recognise(&connection, &path, MIGRATIONS)?;
+    migrate::apply(&mut connection, &path, MIGRATIONS, recognised)?;
+    Ok(MIGRATIONS.len() - recognised)
 }
 
 fn readers(path: &Path) -> rusqlite::Result<Vec<rusqlite::Connection>> {
@@ -105,10 +121,4 @@ impl fmt::Debug for SqliteStore {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("SqliteStore").finish_non_exhaustive()
     }
-}
-
-/// The moment, for measuring how long something took or may take; never a time that is stored or decided upon.
-#[expect(clippy::disallowed_methods, reason = "measures durations and bounds reads; no stored time comes from it")]
-fn moment() -> Instant {
-    Instant::now()
 }

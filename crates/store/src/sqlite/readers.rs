@@ -13,9 +13,9 @@ use engine::StoreError;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::moment;
 use super::queue::Queue;
 use crate::error::driver;
+use crate::moment;
 
 /// How many read at the same time.
 pub(super) const THREADS: usize = 2;

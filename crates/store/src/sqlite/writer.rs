@@ -24,9 +24,9 @@ use engine::{Event, Observer, StoreError};
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::oneshot;
 
-use super::moment;
 use super::queue::Queue;
 use crate::error::{driver, is_want_of_resources, unavailable};
+use crate::moment;
 
 /// How many operations may wait.
 pub(super) const QUEUE: usize = 4_096;

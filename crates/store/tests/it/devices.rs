@@ -26,7 +26,7 @@ async fn sign_in(world: &World, device: DeviceId, name: &str) -> Verified {
 
 #[tokio::test]
 async fn a_device_comes_to_be_with_its_first_session_and_lasts() {
-    let mut world = World::new().await;
+    let mut world = world!();
     world.calls.take_calls();
     let device = world.engine.new_device_id(&world.context());
     assert!(world.calls.take_calls().is_empty(), "it is named without I/O");
@@ -67,7 +67,7 @@ async fn a_device_comes_to_be_with_its_first_session_and_lasts() {
 
 #[tokio::test]
 async fn a_device_is_changed_by_one_operation_and_shows_what_was_told() {
-    let world = World::new().await;
+    let world = world!();
     let device = world.engine.new_device_id(&world.context());
     let ada = sign_in(&world, device, "ada").await.session.unwrap();
     let grace = sign_in(&world, device, "grace").await.session.unwrap();
@@ -101,7 +101,7 @@ async fn a_device_is_changed_by_one_operation_and_shows_what_was_told() {
 
 #[tokio::test]
 async fn st_55_a_device_and_its_sessions_are_nothing_to_another_surface_or_tenant() {
-    let world = World::new().await;
+    let world = world!();
     let device = world.engine.new_device_id(&world.context());
     let session = sign_in(&world, device, "ada").await.session.unwrap();
     let other_surface = Context { dialect: "other", ..world.context() };
@@ -131,7 +131,7 @@ async fn st_55_a_device_and_its_sessions_are_nothing_to_another_surface_or_tenan
 
 #[tokio::test]
 async fn a_session_that_ended_elsewhere_is_no_devices_active_one() {
-    let world = World::new().await;
+    let world = world!();
     let device = world.engine.new_device_id(&world.context());
     let session = sign_in(&world, device, "ada").await.session.unwrap();
     world.engine.end_sessions(&world.context(), session.id, engine::Sessions::OfIdentity).await.unwrap();
@@ -141,7 +141,7 @@ async fn a_session_that_ended_elsewhere_is_no_devices_active_one() {
 
 #[tokio::test]
 async fn who_begins_many_flows_at_a_device_is_shown_the_newest() {
-    let world = World::new().await;
+    let world = world!();
     let device = world.engine.new_device_id(&world.context());
     let mut opened = Vec::new();
     for number in 0..FLOWS_SHOWN + 3 {
@@ -160,7 +160,7 @@ async fn who_begins_many_flows_at_a_device_is_shown_the_newest() {
 
 #[tokio::test]
 async fn a_device_goes_with_its_last_session() {
-    let world = World::new().await;
+    let world = world!();
     let [lasting, short] = [(); 2].map(|()| world.engine.new_device_id(&world.context()));
     sign_in(&world, short, "ada").await;
     sign_in(&world, lasting, "ada").await;
@@ -169,7 +169,9 @@ async fn a_device_goes_with_its_last_session() {
     world.engine.lease_messages(10).await.unwrap();
     let devices = async || {
         world.engine.sweep().await.unwrap();
-        world.row::<Option<String>>("SELECT group_concat(id, ' ') FROM (SELECT id FROM devices ORDER BY id)")
+        world.row::<Option<String>>(
+            "SELECT string_agg(CAST(id AS TEXT), ' ') FROM (SELECT id FROM devices ORDER BY id) AS ordered",
+        )
     };
     world.clock.advance(KNOWN_FOR);
     assert_eq!(devices().await, Some(format!("{lasting} {short}")), "for ninety days they show that they are known");

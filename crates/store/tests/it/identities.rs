@@ -37,7 +37,7 @@ async fn readdress(world: &World, id: IdentityId, addresses: Vec<WantedAddress>)
 
 #[tokio::test]
 async fn an_identity_is_added_with_all_its_addresses_or_not_at_all() {
-    let mut world = World::new().await;
+    let mut world = world!();
     world.calls.take_calls();
     let addresses = vec![
         wanted("ada", Some(true)),
@@ -68,7 +68,7 @@ async fn an_identity_is_added_with_all_its_addresses_or_not_at_all() {
 
 #[tokio::test]
 async fn who_was_added_inactive_does_not_sign_in() {
-    let world = World::new().await;
+    let world = world!();
     let new = NewIdentity { state: IdentityState::Inactive, ..new_identity(vec![wanted("ada", Some(true))]) };
     world.engine.create_identity(&world.context(), new).await.unwrap();
     world.start("flow", Purpose::SignIn, &address("ada")).await.unwrap();
@@ -83,7 +83,7 @@ async fn who_was_added_inactive_does_not_sign_in() {
 
 #[tokio::test]
 async fn identities_are_listed_in_the_order_of_their_ids_page_by_page() {
-    let world = World::new().await;
+    let world = world!();
     let mut all = Vec::new();
     for number in 0..7 {
         let names = [format!("a{number}"), format!("b{number}")];
@@ -119,7 +119,7 @@ async fn identities_are_listed_in_the_order_of_their_ids_page_by_page() {
 
 #[tokio::test]
 async fn a_change_is_one_operation_and_is_kept_as_it_is_told() {
-    let world = World::new().await;
+    let world = world!();
     let before = create(&world, vec![wanted("ada", Some(true)), wanted("ada.other", None)]).await.unwrap();
     let grace = create(&world, vec![wanted("grace", None)]).await.unwrap();
     let id = before.identity.id;
@@ -180,7 +180,7 @@ async fn pending(world: &World, session: &Session, ada: &Address) -> Vec<(String
 #[tokio::test]
 async fn st_27_nothing_that_was_pending_gives_back_what_an_operator_took_away_or_erased() {
     for is_erased in [false, true] {
-        let world = World::new().await;
+        let world = world!();
         let ada = address("ada");
         let id = create(&world, vec![wanted("ada.other", Some(true)), wanted("ada", None)]).await.unwrap().identity.id;
         let session = world.sign_in("before", &address("ada.other")).await.session.unwrap();
@@ -205,7 +205,7 @@ async fn st_27_nothing_that_was_pending_gives_back_what_an_operator_took_away_or
 
 #[tokio::test]
 async fn erasing_is_one_operation_and_leaves_nothing_that_says_who_it_was() {
-    let world = World::new().await;
+    let world = world!();
     let device = world.engine.new_device_id(&world.context());
     let mut challenge = world.challenge("flow", Purpose::SignInOrUp, &address("ada"));
     challenge.device = Some(device);
@@ -252,7 +252,7 @@ async fn erasing_is_one_operation_and_leaves_nothing_that_says_who_it_was() {
 
 #[tokio::test]
 async fn sessions_are_told_by_surface_the_oldest_first_and_only_while_they_live() {
-    let world = World::new().await;
+    let world = world!();
     let ada = address("ada");
     let mut opened = Vec::new();
     for (key, memo) in [("one", None), ("two", Some("Firefox")), ("three", Some("curl"))] {
@@ -279,7 +279,7 @@ async fn sessions_are_told_by_surface_the_oldest_first_and_only_while_they_live(
 
 #[tokio::test]
 async fn st_55_a_session_counts_at_another_surface_only_where_that_says_so() {
-    let world = World::new().await;
+    let world = world!();
     let ada = world.sign_in("flow", &address("ada")).await.session.unwrap();
     let other = Context { dialect: "other", sessions_of: "other", ..world.context() };
     let trusting = Context { dialect: "other", ..world.context() };

@@ -8,7 +8,7 @@ use engine::{
     Store as _, Swept,
 };
 use testkit::env::ManualClock;
-use testkit::world::{LIFE, World, other_than, unlimited};
+use testkit::world::{LIFE, other_than, unlimited};
 use tokio::task::JoinSet;
 
 use crate::support::*;
@@ -18,7 +18,7 @@ const MILLISECOND: Duration = Duration::from_millis(1);
 
 #[tokio::test]
 async fn a_restart_keeps_everything() {
-    let mut world = World::with(Policy { send_limit: Some(SendLimit::default()), ..unlimited() }).await;
+    let mut world = world!(Policy { send_limit: Some(SendLimit::default()), ..unlimited() });
     let (ada, grace) = (address("ada"), address("grace"));
     let verified = world.sign_in("passed", &ada).await;
     world.start("live", Purpose::SignInOrUp, &grace).await.unwrap();
@@ -46,7 +46,7 @@ async fn a_restart_keeps_everything() {
 
 #[tokio::test]
 async fn ids_grow_also_after_a_restart_with_the_clock_set_back() {
-    let mut world = World::new().await;
+    let mut world = world!();
     let (ada, grace) = (address("ada"), address("grace"));
     let highest = |flow: &Flow| flow.id.get().max(flow.challenge.as_ref().unwrap().message.get());
     world.sign_in("flow", &ada).await;
@@ -66,7 +66,7 @@ async fn ids_grow_also_after_a_restart_with_the_clock_set_back() {
 
 #[tokio::test]
 async fn what_two_nodes_claim_at_once_is_the_firsts() {
-    let world = World::new().await;
+    let world = world!();
     let store = &world.calls;
     assert_eq!(store.claim_meta("claimed", vec![1]).await.unwrap(), [1]);
     assert_eq!(store.claim_meta("claimed", vec![2]).await.unwrap(), [1]);
@@ -92,7 +92,7 @@ async fn what_two_nodes_claim_at_once_is_the_firsts() {
 
 #[tokio::test]
 async fn a_clock_that_was_set_back_keeps_no_code_alive_longer_and_gives_no_guess_back() {
-    let world = World::new().await;
+    let world = world!();
     let ada = address("ada");
     world.start("flow", Purpose::SignInOrUp, &ada).await.unwrap();
     let code = world.code(&ada).await.unwrap();
@@ -106,7 +106,7 @@ async fn a_clock_that_was_set_back_keeps_no_code_alive_longer_and_gives_no_guess
 
 #[tokio::test]
 async fn a_sweep_removes_only_what_has_been_over_for_a_day() {
-    let world = World::with(Policy { send_limit: Some(SendLimit::default()), ..unlimited() }).await;
+    let world = world!(Policy { send_limit: Some(SendLimit::default()), ..unlimited() });
     let ada = address("ada");
     let verified = world.sign_in("flow", &ada).await;
     let session = verified.session.unwrap().id;
@@ -151,7 +151,7 @@ async fn a_sweep_removes_only_what_has_been_over_for_a_day() {
 
 #[tokio::test]
 async fn a_sweep_removes_a_bounded_number_of_rows() {
-    let world = Arc::new(World::with(Policy { send_limit: Some(SendLimit::default()), ..unlimited() }).await);
+    let world = Arc::new(world!(Policy { send_limit: Some(SendLimit::default()), ..unlimited() }));
     let mut tasks = JoinSet::new();
     for number in 0..600 {
         let world = Arc::clone(&world);
@@ -172,7 +172,7 @@ async fn a_sweep_removes_a_bounded_number_of_rows() {
 
 #[tokio::test]
 async fn a_sweep_is_one_operation_and_leaves_the_live_alone() {
-    let world = World::new().await;
+    let world = world!();
     let ada = address("ada");
     world.start("dead", Purpose::SignInOrUp, &ada).await.unwrap();
     world.clock.advance(DAY * 2);

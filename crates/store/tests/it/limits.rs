@@ -66,11 +66,12 @@ fn wait<T: std::fmt::Debug>(answer: Result<T>) -> Option<Duration> {
 }
 
 /// The limits of production, and somebody who has an account and a device that knows her.
-async fn production() -> (World, Verified) {
-    let world = World::with(Policy { send_limit: Some(SendLimit::default()), ..unlimited() }).await;
+async fn production() -> Option<(World, Verified)> {
+    let policy = Policy { send_limit: Some(SendLimit::default()), ..unlimited() };
+    let world = World::on(super::BACKEND, policy).await?;
     let ada = world.sign_in("enrol", &address("ada")).await;
     world.clock.advance(DAY);
-    (world, ada)
+    Some((world, ada))
 }
 
 fn most_within(times: &[Timestamp], window: Duration) -> usize {
@@ -80,7 +81,7 @@ fn most_within(times: &[Timestamp], window: Duration) -> usize {
 
 #[tokio::test]
 async fn st_42_a_thousand_callers_send_one_recipient_ten_mails_a_day_and_her_device_is_not_kept_waiting() {
-    let (world, ada) = production().await;
+    let Some((world, ada)) = production().await else { return };
     let mut sent = Vec::new();
     for number in 0..1_000_u32 {
         // Over two days, from a thousand networks.
@@ -102,7 +103,7 @@ async fn st_42_a_thousand_callers_send_one_recipient_ten_mails_a_day_and_her_dev
 
 #[tokio::test]
 async fn st_42_one_network_leaves_room_for_the_others() {
-    let (world, _) = production().await;
+    let Some((world, _)) = production().await else { return };
     let (one, ada) = (From::network("203.0.113.9"), address("ada"));
     let mut sent = Vec::new();
     for minute in 0..(48 * 60) {
@@ -123,7 +124,7 @@ async fn st_09_a_network_is_one_however_its_address_is_written() {
         ("2001:db8:0:1::1", "2001:DB8:0:1:ffff:ffff:ffff:ffff", "2001:db8:0:2::1"),
         ("::ffff:c000:207", "192.0.2.7", "::ffff:192.0.2.8"),
     ] {
-        let (world, _) = production().await;
+        let Some((world, _)) = production().await else { return };
         for number in 0..3 {
             world.clock.advance(SECOND * 30);
             let from = [first, same][number % 2];
@@ -138,7 +139,7 @@ async fn st_09_a_network_is_one_however_its_address_is_written() {
 
 #[tokio::test]
 async fn st_36_the_caps_of_a_network_are_the_same_for_known_and_unknown_addresses() {
-    let (world, ada) = production().await;
+    let Some((world, ada)) = production().await else { return };
     let one = From::network("203.0.113.9");
     for number in 0..60 {
         let to = if number % 2 == 0 { format!("somebody-{number}") } else { format!("nobody-{number}") };
@@ -164,7 +165,7 @@ async fn st_36_the_caps_of_a_network_are_the_same_for_known_and_unknown_addresse
 #[tokio::test]
 async fn st_42_the_cap_of_a_project_holds_and_raises_an_event() {
     let limit = SendLimit { project: 300, ..SendLimit::default() };
-    let world = World::with(Policy { send_limit: Some(limit), ..unlimited() }).await;
+    let world = world!(Policy { send_limit: Some(limit), ..unlimited() });
     let ada = world.sign_in("enrol", &address("ada")).await;
     world.events.take();
     let mut sent = 0;
@@ -183,7 +184,7 @@ async fn st_42_the_cap_of_a_project_holds_and_raises_an_event() {
 
 #[tokio::test]
 async fn st_12_a_success_of_whoever_it_is_gives_no_guess_and_no_message_back() {
-    let (world, _) = production().await;
+    let Some((world, _)) = production().await else { return };
     let one = From::network("203.0.113.9");
     world.sign_in("his own", &address("mallory")).await;
     for number in 0..5 {
@@ -208,7 +209,7 @@ async fn st_12_a_success_of_whoever_it_is_gives_no_guess_and_no_message_back() {
 #[tokio::test]
 async fn st_57_a_code_is_taken_whatever_was_sent_and_no_way_of_asking_goes_round_the_caps() {
     let limit = SendLimit { network: 2, ..SendLimit::default() };
-    let world = World::with(Policy { send_limit: Some(limit), ..unlimited() }).await;
+    let world = world!(Policy { send_limit: Some(limit), ..unlimited() });
     world.sign_in("enrol", &address("ada")).await;
     world.clock.advance(DAY);
     let one = From::network("203.0.113.9");
@@ -228,7 +229,7 @@ async fn st_57_a_code_is_taken_whatever_was_sent_and_no_way_of_asking_goes_round
 
 #[tokio::test]
 async fn st_54_who_asks_on_behalf_of_somebody_spends_what_she_may_be_sent() {
-    let (world, ada) = production().await;
+    let Some((world, ada)) = production().await else { return };
     let admin = From::default();
     let mut challenge = world.challenge("by an operator", Purpose::VerifyAddress, &address("ada"));
     challenge.identity = Some(ada.identity.id);
@@ -242,7 +243,7 @@ async fn st_54_who_asks_on_behalf_of_somebody_spends_what_she_may_be_sent() {
 #[tokio::test]
 async fn st_48_a_clock_that_is_set_gives_no_guess_back_and_no_code_a_longer_life() {
     for forward in [false, true] {
-        let world = World::new().await;
+        let world = world!();
         let (one, ada) = (From::network("203.0.113.9"), address("ada"));
         world.sign_in("enrol", &ada).await;
         for number in 0..6 {
@@ -272,7 +273,7 @@ async fn st_48_a_clock_that_is_set_gives_no_guess_back_and_no_code_a_longer_life
 
 #[tokio::test]
 async fn st_47_what_is_said_of_a_code_s_end_is_when_it_ends_also_after_a_resend() {
-    let (world, _) = production().await;
+    let Some((world, _)) = production().await else { return };
     let (one, ada) = (From::network("203.0.113.9"), address("ada"));
     for (again_after, is_renewed) in [(Duration::from_mins(2), false), (Duration::from_mins(8), true)] {
         world.clock.advance(DAY);
@@ -295,7 +296,7 @@ async fn st_47_what_is_said_of_a_code_s_end_is_when_it_ends_also_after_a_resend(
 
 #[tokio::test]
 async fn st_16_mail_goes_to_the_address_as_it_is_stored_however_it_was_typed() {
-    let (world, _) = production().await;
+    let Some((world, _)) = production().await else { return };
     let typed = Address::email("  ADA@Example.COM ").unwrap();
     From::default().asks(&world, "flow", &typed).await.unwrap();
     let stored: String =
@@ -310,7 +311,7 @@ async fn st_16_mail_goes_to_the_address_as_it_is_stored_however_it_was_typed() {
 
 #[tokio::test]
 async fn a_device_is_known_for_ninety_days_after_it_was_last_proved() {
-    let (world, ada) = production().await;
+    let Some((world, ada)) = production().await else { return };
     let one = From::network("203.0.113.9");
     for number in 0..5 {
         world.clock.advance(HOUR);

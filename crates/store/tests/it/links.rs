@@ -26,7 +26,7 @@ fn told(leased: &Leased) -> (String, Option<String>) {
 
 #[tokio::test]
 async fn a_link_is_mailed_and_shown_with_the_code_in_its_place() {
-    let mut world = World::new().await;
+    let mut world = world!();
     ask(&world, "flow", Purpose::SignInOrUp, "ada", Strangers::Silent).await;
     world.reopen().await;
     let shown = world.engine.inbox(None).await.unwrap().remove(0);
@@ -42,7 +42,7 @@ async fn a_link_is_mailed_and_shown_with_the_code_in_its_place() {
 
 #[tokio::test]
 async fn a_link_opens_only_in_the_message_it_was_made_for() {
-    let world = World::new().await;
+    let world = world!();
     for (key, name) in [("one", "ada"), ("two", "grace")] {
         ask(&world, key, Purpose::SignInOrUp, name, Strangers::Silent).await;
     }
@@ -57,7 +57,7 @@ async fn a_link_opens_only_in_the_message_it_was_made_for() {
 
 #[tokio::test]
 async fn st_34_a_decoys_link_has_as_many_bytes_as_a_true_one() {
-    let world = World::new().await;
+    let world = world!();
     world.engine.register(world.project(), address("ada")).await.unwrap();
     for (key, name, strangers) in [
         ("known", "ada", Strangers::Silent),
@@ -66,7 +66,7 @@ async fn st_34_a_decoys_link_has_as_many_bytes_as_a_true_one() {
     ] {
         ask(&world, key, Purpose::SignIn, name, strangers).await;
     }
-    let kinds: String = world.row("SELECT group_concat(kind, ' ') FROM (SELECT kind FROM outbox ORDER BY id)");
+    let kinds: String = world.row("SELECT string_agg(kind, ' ') FROM (SELECT kind FROM outbox ORDER BY id) AS ordered");
     assert_eq!(kinds, "code decoy no_account");
     let lengths: i64 = world.row("SELECT count(DISTINCT length(link)) FROM outbox WHERE link IS NOT NULL");
     let different: i64 = world.row("SELECT count(DISTINCT link) FROM outbox");
@@ -75,7 +75,7 @@ async fn st_34_a_decoys_link_has_as_many_bytes_as_a_true_one() {
 
 #[tokio::test]
 async fn a_resend_mails_the_code_without_a_link() {
-    let world = World::new().await;
+    let world = world!();
     ask(&world, "flow", Purpose::SignInOrUp, "ada", Strangers::Silent).await;
     world.clock.advance(Duration::from_secs(5));
     let handle = world.handle("flow");
@@ -90,7 +90,7 @@ async fn a_resend_mails_the_code_without_a_link() {
 
 #[tokio::test]
 async fn who_has_no_account_is_told_so_without_code_or_link_also_in_the_inbox() {
-    let world = World::new().await;
+    let world = world!();
     for purpose in [Purpose::SignIn, Purpose::VerifyAddress] {
         let key = format!("{purpose:?}");
         ask(&world, &key, purpose, "nobody", Strangers::Told).await;
@@ -105,7 +105,7 @@ async fn who_has_no_account_is_told_so_without_code_or_link_also_in_the_inbox() 
 
 #[tokio::test]
 async fn st_34_verifying_an_address_of_nobody_looks_like_verifying_one_of_somebody() {
-    let world = World::new().await;
+    let world = world!();
     world.engine.register(world.project(), address("ada")).await.unwrap();
     let mut answers = Vec::new();
     for (key, name) in [("known", "ada"), ("unknown", "nobody")] {

@@ -1,32 +1,17 @@
-//! The store under the engine it is for: the port's contract, on a real database.
+//! The store under the engine it is for: the port's contract, on real databases. Each of the files that tell it is compiled once for
+//! each database.
+
+#![cfg_attr(test, expect(clippy::duplicate_mod, reason = "the same tests on several databases"))]
 
 // The name by which all other crates know it.
 #[cfg(test)]
 extern crate countersign_store as store;
 
 #[cfg(test)]
-mod contract;
+mod nodes;
 #[cfg(test)]
-mod devices;
+mod on_postgres;
 #[cfg(test)]
-mod identities;
-#[cfg(test)]
-mod kept;
-#[cfg(test)]
-mod limits;
-#[cfg(test)]
-mod links;
-#[cfg(test)]
-mod machine;
-#[cfg(test)]
-mod opened;
-#[cfg(test)]
-mod owed;
-#[cfg(test)]
-mod races;
-#[cfg(test)]
-mod secrets;
+mod on_sqlite;
 #[cfg(test)]
 mod support;
-#[cfg(test)]
-mod tickets;

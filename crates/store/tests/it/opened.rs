@@ -22,7 +22,7 @@ fn new_flow(world: &World, key: &str, purpose: Purpose) -> NewFlow {
 
 #[tokio::test]
 async fn an_opened_flow_comes_back_as_it_was_written_and_costs_one_operation() {
-    let world = World::new().await;
+    let world = world!();
     for purpose in
         [Purpose::SignIn, Purpose::SignUp, Purpose::SignInOrUp, Purpose::VerifyAddress, Purpose::ChangeAddress]
     {
@@ -43,7 +43,7 @@ async fn an_opened_flow_comes_back_as_it_was_written_and_costs_one_operation() {
 
 #[tokio::test]
 async fn a_flow_is_opened_asked_in_noted_about_and_passed() {
-    let mut world = World::new().await;
+    let mut world = world!();
     let (ada, grace) = (address("ada"), address("grace"));
     let opened = world.engine.open_flow(&world.context(), new_flow(&world, "flow", Purpose::SignIn)).await.unwrap();
     let ask = async |world: &World, to| {
@@ -77,7 +77,7 @@ async fn a_flow_is_opened_asked_in_noted_about_and_passed() {
 
 #[tokio::test]
 async fn a_flow_that_is_over_is_still_there_for_a_day_and_says_so() {
-    let world = World::new().await;
+    let world = world!();
     world.engine.open_flow(&world.context(), new_flow(&world, "flow", Purpose::SignIn)).await.unwrap();
     world.clock.advance(LIFE + Duration::from_hours(24));
     world.engine.sweep().await.unwrap();
@@ -94,7 +94,7 @@ async fn a_flow_that_is_over_is_still_there_for_a_day_and_says_so() {
 
 #[tokio::test]
 async fn a_surface_may_ask_for_a_shorter_life_and_fewer_guesses_and_never_for_more_than_five() {
-    let world = World::new().await;
+    let world = world!();
     for (key, asked, expected) in [("fewer", Some(3), 3), ("more", Some(9), 5), ("none", None, 5)] {
         // Each its own address: five wrong guesses are all there are about one.
         let ada = address(key);

@@ -6,16 +6,16 @@ use engine::{
     Delivery, DeliveryOutcome, Event, LEASE, LEAST_LIFE, LOOK_AHEAD, Leased, MessageId, Naming, Purpose, ResendMode,
     back_off,
 };
-use testkit::world::World;
+use testkit::world::{Backend, World, unlimited};
 
 use crate::support::*;
 
 /// A world that owes one message, and the message, leased.
-async fn leased() -> (World, Leased) {
-    let world = World::new().await;
+async fn leased(backend: Backend) -> Option<(World, Leased)> {
+    let world = World::on(backend, unlimited()).await?;
     world.start("flow", Purpose::SignInOrUp, &address("ada")).await.unwrap();
     let leased = world.engine.lease_messages(1).await.unwrap().remove(0);
-    (world, leased)
+    Some((world, leased))
 }
 
 async fn settle(world: &World, leased: &Leased, outcome: DeliveryOutcome) {
@@ -37,7 +37,7 @@ async fn lease(world: &World) -> Vec<Leased> {
 
 #[tokio::test]
 async fn no_more_is_leased_than_asked_for_and_nothing_twice_until_its_lease_ends() {
-    let world = World::new().await;
+    let world = world!();
     for number in 0..5 {
         let to = address(&format!("a{number}"));
         world.start(&number.to_string(), Purpose::SignInOrUp, &to).await.unwrap();
@@ -59,7 +59,7 @@ async fn no_more_is_leased_than_asked_for_and_nothing_twice_until_its_lease_ends
 
 #[tokio::test]
 async fn what_a_lease_carries_is_the_code_that_passes() {
-    let (world, leased) = leased().await;
+    let Some((world, leased)) = leased(super::BACKEND).await else { return };
     assert_eq!(Some(leased.content.code().unwrap().expose()), world.code(&leased.recipient).await.as_ref());
     assert_eq!((leased.purpose, leased.attempts, &leased.project), (Purpose::SignInOrUp, 0, world.project()));
     assert_eq!(leased.not_after, world.engine.now().plus(Duration::from_mins(10)));
@@ -72,7 +72,7 @@ async fn what_was_sent_or_refused_for_good_is_not_owed_any_more() {
         (DeliveryOutcome::Sent, "sent"),
         (DeliveryOutcome::Refused { reason: "550 no such user".to_owned() }, "refused"),
     ] {
-        let (world, leased) = leased().await;
+        let Some((world, leased)) = leased(super::BACKEND).await else { return };
         settle(&world, &leased, outcome).await;
         assert_eq!(state(&world, leased.id), expected);
         assert_eq!(world.engine.outbox_depth().await.unwrap().owed, 0);
@@ -84,7 +84,7 @@ async fn what_was_sent_or_refused_for_good_is_not_owed_any_more() {
 
 #[tokio::test]
 async fn what_failed_comes_back_after_a_growing_wait() {
-    let (world, mut leased) = leased().await;
+    let Some((world, mut leased)) = leased(super::BACKEND).await else { return };
     let began = world.engine.now();
     for attempts in 1..=5 {
         settle(&world, &leased, deferred()).await;
@@ -103,7 +103,7 @@ async fn what_failed_comes_back_after_a_growing_wait() {
 
 #[tokio::test]
 async fn a_settlement_under_an_old_lease_changes_nothing() {
-    let (world, old) = leased().await;
+    let Some((world, old)) = leased(super::BACKEND).await else { return };
     world.clock.advance(LEASE);
     let new = lease(&world).await.remove(0);
     assert_eq!(new.id, old.id);
@@ -120,7 +120,7 @@ async fn a_settlement_under_an_old_lease_changes_nothing() {
 #[tokio::test]
 async fn nothing_is_sent_with_less_than_a_minute_to_live() {
     for (early, expected) in [(Duration::ZERO, "owed"), (Duration::from_millis(1), "expired")] {
-        let (world, leased) = leased().await;
+        let Some((world, leased)) = leased(super::BACKEND).await else { return };
         let now = leased.not_after.minus(LEAST_LIFE).plus(early);
         world.clock.set(now);
         assert_eq!(lease(&world).await.len(), usize::from(expected == "owed"));
@@ -130,7 +130,7 @@ async fn nothing_is_sent_with_less_than_a_minute_to_live() {
 
 #[tokio::test]
 async fn a_code_that_was_replaced_or_used_is_not_sent() {
-    let world = World::new().await;
+    let world = world!();
     let ada = address("ada");
     world.start("flow", Purpose::SignInOrUp, &ada).await.unwrap();
     world.clock.advance(Duration::from_secs(5));
@@ -152,7 +152,7 @@ async fn a_code_that_was_replaced_or_used_is_not_sent() {
 
 #[tokio::test]
 async fn a_message_that_was_sent_stays_so_when_its_code_is_replaced() {
-    let (world, first) = leased().await;
+    let Some((world, first)) = leased(super::BACKEND).await else { return };
     settle(&world, &first, DeliveryOutcome::Sent).await;
     world.clock.advance(Duration::from_secs(5));
     world.engine.resend(&world.context(), world.handle("flow"), Naming::Public, ResendMode::NewCode).await.unwrap();
@@ -161,7 +161,7 @@ async fn a_message_that_was_sent_stays_so_when_its_code_is_replaced() {
 
 #[tokio::test]
 async fn a_code_that_was_replaced_while_it_was_on_its_way_stays_replaced() {
-    let (world, on_its_way) = leased().await;
+    let Some((world, on_its_way)) = leased(super::BACKEND).await else { return };
     world.clock.advance(Duration::from_secs(5));
     world.engine.resend(&world.context(), world.handle("flow"), Naming::Public, ResendMode::NewCode).await.unwrap();
     settle(&world, &on_its_way, deferred()).await;
@@ -173,7 +173,7 @@ async fn a_code_that_was_replaced_while_it_was_on_its_way_stays_replaced() {
 
 #[tokio::test]
 async fn decoys_never_stand_in_the_way_of_mail() {
-    let world = World::new().await;
+    let world = world!();
     let decoys = 2 * LOOK_AHEAD + 10;
     let context = world.context();
     for number in 0..decoys {
@@ -190,7 +190,7 @@ async fn decoys_never_stand_in_the_way_of_mail() {
 
 #[tokio::test]
 async fn emptying_the_inbox_hides_what_was_sent_and_cancels_nothing() {
-    let mut world = World::new().await;
+    let mut world = world!();
     let ada = address("ada");
     world.start("flow", Purpose::SignInOrUp, &ada).await.unwrap();
     world.engine.empty_inbox().await.unwrap();

@@ -2,7 +2,6 @@
 
 use engine::{Address, Clock as _, Purpose, Verified};
 use rusqlite::Connection;
-use rusqlite::types::FromSql;
 use testkit::world::World;
 
 /// The pattern of an answer that refuses.
@@ -13,8 +12,73 @@ macro_rules! refused {
 }
 pub(crate) use refused;
 
+/// A world on the database that the module is about, under a policy if one is given. Where that database is not installed, which has
+/// then been said, the test is over.
+macro_rules! world {
+    () => {
+        world!(testkit::world::unlimited())
+    };
+    ($policy:expr) => {
+        match testkit::world::World::on(super::BACKEND, $policy).await {
+            Some(world) => world,
+            None => return,
+        }
+    };
+}
+pub(crate) use world;
+
 pub(crate) fn address(name: &str) -> Address {
     Address::email(&format!("{name}@example.com")).unwrap()
+}
+
+/// A value that a foreign program reads.
+pub(crate) trait Value {
+    /// Reads it from SQLite's form.
+    fn of_sqlite(row: &rusqlite::Row<'_>) -> Self;
+    /// Reads it from PostgreSQL's text.
+    fn of_text(text: &str) -> Self;
+}
+
+impl Value for i64 {
+    fn of_sqlite(row: &rusqlite::Row<'_>) -> Self {
+        row.get(0).unwrap()
+    }
+
+    fn of_text(text: &str) -> Self {
+        text.parse().unwrap()
+    }
+}
+
+impl Value for String {
+    fn of_sqlite(row: &rusqlite::Row<'_>) -> Self {
+        row.get(0).unwrap()
+    }
+
+    fn of_text(text: &str) -> Self {
+        text.to_owned()
+    }
+}
+
+impl Value for Option<String> {
+    fn of_sqlite(row: &rusqlite::Row<'_>) -> Self {
+        row.get(0).unwrap()
+    }
+
+    fn of_text(text: &str) -> Self {
+        Some(text.to_owned()).filter(|text| !text.is_empty())
+    }
+}
+
+impl Value for Vec<u8> {
+    fn of_sqlite(row: &rusqlite::Row<'_>) -> Self {
+        row.get(0).unwrap()
+    }
+
+    fn of_text(text: &str) -> Self {
+        let digits = text.strip_prefix("\\x").unwrap().as_bytes();
+        let pairs = digits.chunks_exact(2).map(|pair| str::from_utf8(pair).unwrap());
+        pairs.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect()
+    }
 }
 
 /// What these tests do to a world beside asking its engine.
@@ -23,10 +87,10 @@ pub(crate) trait Look {
     async fn sign_in(&self, key: &str, address: &Address) -> Verified;
     /// The codes the inbox shows for `address`, newest first.
     async fn shown(&self, address: &Address) -> Vec<Option<String>>;
-    /// Runs statements as a foreign process would, for what the engine cannot do yet.
+    /// Runs statements as a foreign process would, for what the engine cannot do.
     fn execute(&self, sql: &str);
     /// The one value that a query gives.
-    fn row<T: FromSql>(&self, sql: &str) -> T;
+    fn row<T: Value>(&self, sql: &str) -> T;
     /// The time, as rows keep it.
     fn clock_millis(&self) -> i64;
 }
@@ -44,11 +108,17 @@ impl Look for World {
     }
 
     fn execute(&self, sql: &str) {
-        connection(self).execute_batch(sql).unwrap();
+        match self.postgres() {
+            Some(database) => drop(database.ask(sql)),
+            None => connection(self).execute_batch(sql).unwrap(),
+        }
     }
 
-    fn row<T: FromSql>(&self, sql: &str) -> T {
-        connection(self).query_row(sql, [], |row| row.get(0)).unwrap()
+    fn row<T: Value>(&self, sql: &str) -> T {
+        match self.postgres() {
+            Some(database) => T::of_text(&database.ask(sql)),
+            None => connection(self).query_row(sql, [], |row| Ok(T::of_sqlite(row))).unwrap(),
+        }
     }
 
     fn clock_millis(&self) -> i64 {

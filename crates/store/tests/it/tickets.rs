@@ -37,7 +37,7 @@ async fn take(world: &World, taking: Taking<'_>) -> engine::Result<Taken> {
 
 #[tokio::test]
 async fn a_ticket_is_made_and_taken_by_one_operation_each() {
-    let mut world = World::new().await;
+    let mut world = world!();
     let ada = world.sign_in("flow", &address("ada")).await;
     world.calls.take_calls();
     let ticket = put(&world, Some(ada.identity.id)).await;
@@ -60,7 +60,7 @@ async fn a_ticket_is_made_and_taken_by_one_operation_each() {
 
 #[tokio::test]
 async fn a_second_take_ends_the_session_of_the_first() {
-    let world = World::new().await;
+    let world = world!();
     let ada = world.sign_in("flow", &address("ada")).await;
     let ticket = put(&world, Some(ada.identity.id)).await;
     let session = take(&world, taking(&ticket)).await.unwrap().session.unwrap();
@@ -75,7 +75,7 @@ async fn a_second_take_ends_the_session_of_the_first() {
 
 #[tokio::test]
 async fn a_ticket_shown_with_another_binding_is_burned_and_one_of_another_kind_or_tenant_is_not_touched() {
-    let world = World::new().await;
+    let world = world!();
     let ada = world.sign_in("flow", &address("ada")).await;
     let ticket = put(&world, Some(ada.identity.id)).await;
     let mut tenant = (**world.engine.projects().default_project()).clone();
@@ -101,7 +101,7 @@ async fn a_ticket_shown_with_another_binding_is_burned_and_one_of_another_kind_o
 
 #[tokio::test]
 async fn a_ticket_is_over_from_the_exact_millisecond_on() {
-    let world = World::new().await;
+    let world = world!();
     for (later, passes) in [(Duration::from_millis(59_999), true), (TICKET_LIFE, false)] {
         let ticket = put(&world, None).await;
         world.clock.advance(later);
@@ -115,7 +115,7 @@ async fn a_ticket_is_over_from_the_exact_millisecond_on() {
 
 #[tokio::test]
 async fn st_32_a_ticket_lets_nobody_in_whom_an_operator_has_put_out() {
-    let world = World::new().await;
+    let world = world!();
     let (ada, grace) = (world.sign_in("a", &address("ada")).await, world.sign_in("g", &address("grace")).await);
     let tickets = [put(&world, Some(ada.identity.id)).await, put(&world, Some(grace.identity.id)).await];
     let out = IdentityChange { state: Some(IdentityState::Inactive), ..IdentityChange::default() };
@@ -137,7 +137,7 @@ async fn st_32_a_ticket_lets_nobody_in_whom_an_operator_has_put_out() {
 
 #[tokio::test]
 async fn a_ticket_is_swept_a_day_after_its_end_taken_or_not() {
-    let world = World::new().await;
+    let world = world!();
     let taken = put(&world, None).await;
     put(&world, None).await;
     take(&world, taking(&taken)).await.unwrap();
@@ -151,7 +151,7 @@ async fn a_ticket_is_swept_a_day_after_its_end_taken_or_not() {
 
 #[tokio::test]
 async fn a_bearer_token_names_its_row_for_its_kind_alone_and_outlasts_a_restart() {
-    let mut world = World::new().await;
+    let mut world = world!();
     let token = *world.engine.bearer("session", 42).expose();
     world.reopen().await;
     world.calls.take_calls();
@@ -179,7 +179,7 @@ async fn a_bearer_token_names_its_row_for_its_kind_alone_and_outlasts_a_restart(
 
 #[tokio::test]
 async fn what_is_sealed_for_a_place_opens_there_alone() {
-    let mut world = World::new().await;
+    let mut world = world!();
     let sealed = world.engine.seal("cookie", b"state").unwrap();
     assert_ne!(world.engine.seal("cookie", b"state").unwrap(), sealed, "never twice the same");
     assert!(!sealed.windows(5).any(|window| window == b"state"));

@@ -3,6 +3,21 @@
 use super::*;
 
 #[test]
+fn a_postgresql_database_is_a_url_whose_password_has_a_file_or_the_environment() {
+    let folder = Folder::new();
+    let url = |text: &str, environment: &[(&str, &str)]| folder.parse(text, environment).unwrap().database;
+    let plain = "postgres://u@a,b:5433/d?target_session_attrs=read-write";
+    let least = |database: &str| LEAST.replace("database.path = \"countersign.db\"", database);
+    assert_eq!(url(&least(&format!("database = '{plain}'")), &[]), Location::Url(plain.to_owned()));
+    folder.write("database.password", "hush\n");
+    let with_file = least("database = { url = 'postgres://u@a/d', password_file = 'database.password' }");
+    let whole = "postgres://u:%68%75%73%68@a/d";
+    assert_eq!(url(&with_file, &[]), Location::Url(whole.to_owned()));
+    assert_eq!(url(LEAST, &[("COUNTERSIGN__DATABASE", whole)]), Location::Url(whole.to_owned()));
+    assert!(!format!("{:?}", folder.parse(&with_file, &[]).unwrap()).contains("%68"), "and is not printed");
+}
+
+#[test]
 fn the_least_configuration_has_the_defaults_that_are_promised() {
     let folder = Folder::new();
     let config = folder.parse(LEAST, &[]).unwrap();
@@ -11,7 +26,7 @@ fn the_least_configuration_has_the_defaults_that_are_promised() {
     assert_eq!(config.listen, "127.0.0.1:8080".parse().unwrap());
     assert_eq!(config.admin_listen, None);
     assert_eq!(config.trusted_proxies, TrustedProxies::none());
-    assert_eq!(config.database, folder.path().join("countersign.db"));
+    assert_eq!(config.database, Location::File(folder.path().join("countersign.db")));
     assert_eq!(config.log, LogSettings { level: tracing::Level::INFO, is_json: true });
     assert!(config.dialects.is_empty());
     let project = config.projects.default_project();
@@ -65,7 +80,7 @@ fn everything_that_can_be_said_is_heard() {
     assert_eq!(config.admin_listen, Some("127.0.0.1:9090".parse().unwrap()));
     assert!(config.trusted_proxies.contains("10.1.2.3".parse().unwrap()));
     assert!(!config.trusted_proxies.contains("127.0.0.1".parse().unwrap()));
-    assert_eq!(config.database, Path::new("/var/lib/countersign/it.db"));
+    assert_eq!(config.database.file(), Some(Path::new("/var/lib/countersign/it.db")));
     assert_eq!(config.log, LogSettings { level: tracing::Level::DEBUG, is_json: false });
     let [first, second] = config.relays.as_slice() else { panic!("{:?}", config.relays) };
     let (username, password) = first.credentials.as_ref().unwrap();
@@ -130,7 +145,7 @@ fn the_environment_lies_over_the_file() {
     assert_eq!(config.listen, "0.0.0.0:80".parse().unwrap());
     assert_eq!(config.admin_listen, Some("127.0.0.1:9090".parse().unwrap()));
     assert!(config.trusted_proxies.contains("10.0.0.1".parse().unwrap()));
-    assert_eq!(config.database, Path::new("/data/it.db"));
+    assert_eq!(config.database.file(), Some(Path::new("/data/it.db")));
     assert_eq!(config.relays[0].host, "relay.example.com");
     assert_eq!(config.relays[0].security, Security::ImplicitTls);
     let project = config.projects.default_project();

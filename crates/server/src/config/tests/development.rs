@@ -7,7 +7,8 @@ pub(super) fn development_settings() -> DevelopmentSettings {
     DevelopmentSettings {
         listen: "127.0.0.1:8080".parse().unwrap(),
         admin_listen: None,
-        data: PathBuf::from("data"),
+        data: "data".into(),
+        database: None,
         smtp: None,
         origin: None,
         dialects: HashMap::new(),
@@ -22,7 +23,7 @@ fn development_is_complete_without_a_file() {
     let config = Config::development(development_settings()).unwrap();
     assert!(config.is_development);
     assert_eq!(config.origin, None);
-    assert_eq!(config.database, Path::new("data/countersign.db"));
+    assert_eq!(config.database.file(), Some(Path::new("data/countersign.db")));
     assert!(config.relays.is_empty());
     assert_eq!(config.log, LogSettings { level: tracing::Level::INFO, is_json: false });
     let project = config.projects.default_project();

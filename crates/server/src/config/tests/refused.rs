@@ -10,7 +10,7 @@ fn what_is_missing_misspelled_or_of_the_wrong_type_is_refused_in_one_sentence() 
         ("origin =".to_owned(), "string values must be quoted, expected literal string"),
         (least_with("origin = \"https://login.example.com\"", ""), "missing field `origin`"),
         (least_with("database.path = \"countersign.db\"", ""), "missing field `database`"),
-        (least_with("database.path = \"countersign.db\"", "database = {}"), "missing field `path`"),
+        (least_with("database.path = \"countersign.db\"", "database = {}"), "database: path or url is missing"),
         (least_with("from = \"login@example.com\", ", ""), "missing field `from`"),
         (least_with("url = \"smtp://mail.example.com\"", ""), "missing field `url`"),
         (least_with("projects = [{ id = \"main\" }]", ""), "missing field `projects`"),
@@ -23,7 +23,18 @@ fn what_is_missing_misspelled_or_of_the_wrong_type_is_refused_in_one_sentence() 
             least_and("server.port = 80"),
             "unknown field `port`, expected one of `listen`, `admin_listen`, `trusted_proxies`, `root`",
         ),
-        (least_and("database.url = 'x'"), "unknown field `url`, expected `path`"),
+        (least_and("database.urn = 'x'"), "unknown field `urn`, expected one of `path`, `url`, `password_file`"),
+        (least_and("database.url = 'postgres://u@h/d'"), "database.path and database.url are both given: which?"),
+        (
+            least_with("database.path = \"countersign.db\"", "database = 'countersign.db'"),
+            "database must be a url that begins with postgres://",
+        ),
+        (
+            least_with("database.path = \"countersign.db\"", "database = 'postgres://u:hush@h/d'"),
+            "the database's password does not belong into this file: give database.url and database.password_file, or set \
+             COUNTERSIGN__DATABASE in the environment",
+        ),
+        (least_and("database.password_file = 'x'"), "database.password_file goes with database.url"),
         (
             least_with("url = \"smtp://mail.example.com\"", "url = 'smtp://x', password = 'x'"),
             "unknown field `password`, expected one of `url`, `username`, `password_file`, `certificate_authority_file`",

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::sqlite::moment;
+use crate::moment;
 
 /// Counts to a number no machine reaches in a second.
 fn endless(connection: &Connection) -> Result<i64, StoreError> {

@@ -1,0 +1,119 @@
+//! The store on PostgreSQL: a pool of connections, and each operation in two trips.
+//!
+//! An operation runs in a task of its own, so that a request that goes away cancels nothing. Its first trip begins a transaction and
+//! loads what the operation must see, under lock; the engine decides; the second trip writes and commits. How that is retried, and
+//! when not, is in [`run`]; what is sent is in [`operations`], with loaders and appliers in the files named after what they keep.
+//!
+//! **Locks** are always taken in this order: flows (by handle), tickets, budgets (by address), identities, addresses, devices, sessions,
+//! outbox; rows of one table by their ids. The order never changes, because nodes of two versions run side by side.
+
+mod budget;
+mod connect;
+mod device;
+mod flow;
+mod identity;
+mod migrate;
+mod node;
+mod operations;
+mod outbox;
+mod port;
+mod row;
+mod run;
+mod session;
+mod ticket;
+mod trip;
+mod vault;
+
+#[cfg(test)]
+mod tests;
+
+use std::error::Error as _;
+use std::fmt;
+use std::sync::Arc;
+
+use engine::Observer;
+
+pub use node::{NODE_LEASE, NodeNumber};
+
+use crate::error::OpenError;
+use connect::{Connector, Link, Target};
+use run::Shared;
+
+/// All statements there are, by the module that declares them.
+const STATEMENTS: &[&[&str]] = &[
+    flow::STATEMENTS,
+    budget::STATEMENTS,
+    identity::STATEMENTS,
+    session::STATEMENTS,
+    outbox::STATEMENTS,
+    vault::STATEMENTS,
+    device::STATEMENTS,
+    ticket::STATEMENTS,
+];
+
+/// A store in one PostgreSQL database, which others may share.
+pub struct PostgresStore {
+    shared: Arc<Shared>,
+}
+
+/// Opens the store in the PostgreSQL database at `url`, and brings its schema up to date.
+///
+/// # Refusals
+///
+/// See [`OpenError`]; a database that is refused is left as it was.
+pub async fn open(url: &str, observer: Arc<dyn Observer>) -> Result<Arc<PostgresStore>, OpenError> {
+    let target = Target::parse(url)?;
+    bring_up_to_date(&target).await?;
+    // The first connection shows whether everything the schema should have is there.
+    let link = Link::make(&target).await.map_err(|error| unusable(&target, &error))?;
+    drop(link);
+    let shared = Shared::new(Connector::new(target), observer).map_err(|problem| OpenError::Url { problem })?;
+    Ok(Arc::new(PostgresStore { shared: Arc::new(shared) }))
+}
+
+/// Brings the schema of the database at `url` up to date, and says how many migrations that took.
+///
+/// # Refusals
+///
+/// As [`open`].
+pub(crate) async fn migrate(url: &str) -> Result<usize, OpenError> {
+    bring_up_to_date(&Target::parse(url)?).await
+}
+
+async fn bring_up_to_date(target: &Target) -> Result<usize, OpenError> {
+    let mut client = target.connect().await.map_err(|error| unusable(target, &error))?;
+    migrate::migrate(target, &mut client, migrate::MIGRATIONS).await
+}
+
+fn unusable(target: &Target, error: &tokio_postgres::Error) -> OpenError {
+    OpenError::Database { database: target.name().to_owned(), cause: told(error).into() }
+}
+
+impl PostgresStore {
+    /// Takes no more operations, ends when those asked before are answered and the connections are closed. What is asked afterwards is
+    /// `Unavailable`.
+    pub async fn close(&self) {
+        self.shared.close().await;
+    }
+}
+
+impl fmt::Debug for PostgresStore {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("PostgresStore").finish_non_exhaustive()
+    }
+}
+
+/// An error in one line. What the server says in detail is left out: it quotes values, and those are people's addresses.
+fn told(error: &tokio_postgres::Error) -> String {
+    if let Some(server) = error.as_db_error() {
+        return format!("{} ({})", server.message(), server.code().code());
+    }
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
+}

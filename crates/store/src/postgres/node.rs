@@ -1,0 +1,110 @@
+//! The numbers of nodes: each node that runs on a database has one of its own, which is part of the ids that it makes.
+//!
+//! A number is lent. Its holder says again and again that it is still there; one that has been silent for [`NODE_LEASE`] has lost its
+//! number to whoever asks next, and must stop. The lease is long: clocks may differ by minutes without harm.
+
+use std::time::Duration;
+
+use engine::{StoreError, Timestamp};
+
+use super::PostgresStore;
+use super::run::{Lent, driver};
+use super::trip::{Trip, command};
+use super::vault;
+use crate::error::unavailable;
+
+/// After so much silence a node's number may be another's.
+pub const NODE_LEASE: Duration = Duration::from_mins(10);
+
+/// How many numbers there are: ids have ten bits for them.
+const NUMBERS: i64 = 1_024;
+
+/// A difference of clocks that an operator is told about.
+const SKEW: Duration = Duration::from_secs(1);
+
+/// A node's number and what proves that it is its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeNumber {
+    number: i64,
+    holder: [u8; 16],
+}
+
+impl NodeNumber {
+    /// The number.
+    pub fn get(&self) -> u16 {
+        u16::try_from(self.number).unwrap_or_default()
+    }
+}
+
+impl PostgresStore {
+    /// Takes the lowest number that no living node has. `holder` is random and this node's alone.
+    ///
+    /// # Refusals
+    /// `Unavailable`, also where all 1,024 numbers are taken.
+    pub async fn take_number(&self, now: Timestamp, holder: [u8; 16]) -> Result<NodeNumber, StoreError> {
+        let lent = self.shared.lend().await?;
+        let taken = take(&lent, now, holder).await;
+        match &taken {
+            Ok(_) => lent.give_back(),
+            // Undone with its connection.
+            Err(_) => drop(lent),
+        }
+        taken
+    }
+
+    /// Says that the node is still there; false where its number has become another's meanwhile, so that it must make no more ids.
+    ///
+    /// # Refusals
+    /// `Unavailable`: the number is still the node's, unless that lasts for [`NODE_LEASE`].
+    pub async fn keep_number(&self, number: &NodeNumber, now: Timestamp) -> Result<bool, StoreError> {
+        let lent = self.shared.lend().await?;
+        let link = lent.link()?;
+        let kept = vault::renew_node(link, number.number, &number.holder, now).await.map_err(|error| driver(&error))?;
+        let clock = vault::clock(link).await.map_err(|error| driver(&error))?;
+        lent.give_back();
+        report_skew(now, Timestamp::from_millis(vault::read_one(&clock, "pg_catalog", "clock")?));
+        Ok(!kept.is_empty())
+    }
+
+    /// Gives the number back: the node makes no more ids.
+    ///
+    /// # Refusals
+    /// `Unavailable`: it is free after [`NODE_LEASE`].
+    pub async fn return_number(&self, number: &NodeNumber) -> Result<(), StoreError> {
+        let lent = self.shared.lend().await?;
+        let returned = vault::return_node(lent.link()?, number.number, &number.holder).await;
+        returned.map_err(|error| driver(&error))?;
+        lent.give_back();
+        Ok(())
+    }
+}
+
+async fn take(lent: &Lent, now: Timestamp, holder: [u8; 16]) -> Result<NodeNumber, StoreError> {
+    let link = lent.link()?;
+    let mut trip = Trip::begin(link);
+    trip.add(vault::lock_nodes(link));
+    let nodes = trip.add(vault::nodes(link));
+    let clock = trip.add(vault::clock(link));
+    let mut answers = trip.run().await.map_err(|error| driver(&error))?;
+    let living: Vec<i64> = vault::read_nodes(&answers.take(nodes))?
+        .into_iter()
+        .filter(|(_, renewed_at)| now < renewed_at.plus(NODE_LEASE))
+        .map(|(number, _)| number)
+        .collect();
+    let number = (0..NUMBERS).find(|number| !living.contains(number));
+    let number =
+        number.ok_or_else(|| unavailable("1,024 nodes run on this database, and there are no more numbers"))?;
+    vault::take_node(link, number, &holder, now).await.map_err(|error| driver(&error))?;
+    command(link, "COMMIT").await.map_err(|error| driver(&error))?;
+    report_skew(now, Timestamp::from_millis(vault::read_one(&answers.take(clock), "pg_catalog", "clock")?));
+    Ok(NodeNumber { number, holder })
+}
+
+/// Tells the operator of clocks that differ. Nothing is decided by the database's.
+fn report_skew(ours: Timestamp, theirs: Timestamp) {
+    let difference = ours.since(theirs).max(theirs.since(ours));
+    if difference > SKEW {
+        let milliseconds = u64::try_from(difference.as_millis()).unwrap_or(u64::MAX);
+        tracing::warn!(milliseconds, "the clocks of this node and of the database differ");
+    }
+}

@@ -1,0 +1,157 @@
+//! The outbox: loaders and appliers.
+
+use engine::{
+    Delivery, Flow, FlowId, MessageId, MessageKind, MessageQuery, MessageState, OutboxDepth, OutboxMessage, StoreError,
+    Timestamp,
+};
+use tokio_postgres::Row;
+
+use super::connect::Link;
+use super::flow;
+use super::row::Cells;
+use super::trip::{Answer, ask, statements};
+
+/// The columns of a message, in the order that [`read`] expects, and how many.
+macro_rules! columns {
+    () => {
+        "outbox.id, outbox.project, kind, outbox.state, flow_id, outbox.epoch, outbox.channel, outbox.address, due_at, \
+         outbox.attempts, not_after, created_at, last_error, link"
+    };
+}
+const COLUMNS: usize = 14;
+
+statements! {
+    // What another courier takes at this moment is his.
+    DUE = concat!(
+        "SELECT ", columns!(), ", ", flow::columns!(), " FROM outbox LEFT JOIN flows ON flows.id = flow_id \
+         WHERE outbox.state = 'owed' AND due_at <= $1 ORDER BY due_at LIMIT $2 FOR UPDATE OF outbox SKIP LOCKED"
+    );
+    LOCK = concat!("SELECT ", columns!(), " FROM outbox WHERE id = ANY($1) ORDER BY id FOR UPDATE");
+    LIST = concat!(
+        "SELECT ", columns!(), ", ", flow::columns!(), " FROM outbox LEFT JOIN flows ON flows.id = flow_id \
+         WHERE outbox.id > $1 AND kind <> 'decoy' AND ($2::text IS NULL OR (outbox.address = $2 AND outbox.channel = $3)) \
+         ORDER BY outbox.id DESC LIMIT $4"
+    );
+    DEPTH = "SELECT count(*), min(created_at) FROM outbox WHERE state = 'owed'";
+    OWE = "INSERT INTO outbox (id, project, kind, state, flow_id, epoch, channel, address, due_at, attempts, not_after, \
+           created_at, last_error, link) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
+    CANCEL = "UPDATE outbox SET state = 'dropped', settled_at = $2 WHERE id = $1 AND state = 'owed'";
+    DELAY = "UPDATE outbox SET due_at = $2, attempts = $3, last_error = coalesce($4, last_error) WHERE id = $1";
+    SETTLE = "UPDATE outbox SET state = $2, settled_at = $3, last_error = coalesce($4, last_error) WHERE id = $1";
+    SWEEP = "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE id = ANY (ARRAY(SELECT id FROM \
+             (SELECT id, settled_at FROM outbox ORDER BY id LIMIT 4 * $2::bigint) AS oldest WHERE settled_at < $1 LIMIT $2)) \
+             FOR UPDATE SKIP LOCKED) RETURNING 1";
+}
+
+fn read(row: &Row) -> Result<OutboxMessage, StoreError> {
+    let cells = Cells::new(row, "outbox", 0)?;
+    Ok(OutboxMessage {
+        id: MessageId::new(cells.id()),
+        project: cells.project(1)?,
+        kind: cells.word(2, "kind", MessageKind::from_name)?,
+        state: cells.word(3, "state", MessageState::from_name)?,
+        flow: FlowId::new(cells.get(4, "flow_id")?),
+        epoch: cells.number(5, "epoch")?,
+        recipient: cells.address(6)?,
+        due_at: cells.time(8, "due_at")?,
+        attempts: cells.number(9, "attempts")?,
+        not_after: cells.time(10, "not_after")?,
+        created_at: cells.time(11, "created_at")?,
+        last_error: cells.get(12, "last_error")?,
+        link: cells.get(13, "link")?,
+    })
+}
+
+/// Reads messages, each with its flow, if that is still there.
+pub(super) fn read_with_flows(rows: &[Row]) -> Result<Vec<(OutboxMessage, Option<Flow>)>, StoreError> {
+    rows.iter()
+        .map(|row| {
+            let has_flow = Cells::nameless(row, "flows").get::<Option<i64>>(COLUMNS, "id")?.is_some();
+            Ok((read(row)?, if has_flow { Some(flow::read(row, COLUMNS)?) } else { None }))
+        })
+        .collect()
+}
+
+/// Reads the messages of deliveries, in the order of these.
+pub(super) fn read_of_deliveries(rows: &[Row], deliveries: &[Delivery]) -> Result<Vec<OutboxMessage>, StoreError> {
+    let messages = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    let of = |delivery: &Delivery| messages.iter().find(|message| message.id == delivery.id).cloned();
+    Ok(deliveries.iter().filter_map(of).collect())
+}
+
+/// Reads how much is owed.
+pub(super) fn read_depth(rows: &[Row]) -> Result<OutboxDepth, StoreError> {
+    let Some(row) = rows.first() else { return Ok(OutboxDepth::default()) };
+    let cells = Cells::nameless(row, "outbox");
+    Ok(OutboxDepth { owed: cells.get(0, "count")?, oldest: cells.optional_time(1, "created_at")? })
+}
+
+/// Messages that are due and that nobody else takes, longest due first, locked.
+pub(super) async fn due(link: &Link, now: Timestamp, limit: u32) -> Answer {
+    ask(link, DUE, &[&now.millis(), &i64::from(limit)]).await
+}
+
+/// The messages of deliveries, locked.
+pub(super) async fn lock(link: &Link, deliveries: &[Delivery]) -> Answer {
+    let ids: Vec<i64> = deliveries.iter().map(|delivery| delivery.id.get()).collect();
+    ask(link, LOCK, &[&ids]).await
+}
+
+/// Messages that were meant to be sent, newest first.
+pub(super) async fn list(link: &Link, query: &MessageQuery) -> Answer {
+    let address = query.recipient.as_ref().map(engine::Address::as_str);
+    let channel = query.recipient.as_ref().map(|recipient| recipient.channel().name());
+    ask(link, LIST, &[&query.after.get(), &address, &channel, &i64::from(query.limit)]).await
+}
+
+/// How much is owed.
+pub(super) async fn depth(link: &Link) -> Answer {
+    ask(link, DEPTH, &[]).await
+}
+
+/// A message is owed.
+pub(super) async fn owe(link: &Link, message: &OutboxMessage) -> Answer {
+    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 14] = [
+        &message.id.get(),
+        &message.project.as_str(),
+        &message.kind.name(),
+        &message.state.name(),
+        &message.flow.get(),
+        &i64::from(message.epoch),
+        &message.recipient.channel().name(),
+        &message.recipient.as_str(),
+        &message.due_at.millis(),
+        &i64::from(message.attempts),
+        &message.not_after.millis(),
+        &message.created_at.millis(),
+        &message.last_error,
+        &message.link,
+    ];
+    ask(link, OWE, &parameters).await
+}
+
+/// A message need not be sent any more, if it is still owed.
+pub(super) async fn cancel(link: &Link, id: MessageId, at: Timestamp) -> Answer {
+    ask(link, CANCEL, &[&id.get(), &at.millis()]).await
+}
+
+/// A message stays owed, but not before `due_at`.
+pub(super) async fn delay(link: &Link, id: MessageId, due_at: Timestamp, attempts: u32, error: Option<&str>) -> Answer {
+    ask(link, DELAY, &[&id.get(), &due_at.millis(), &i64::from(attempts), &error]).await
+}
+
+/// A message is not owed any more.
+pub(super) async fn settle(
+    link: &Link,
+    id: MessageId,
+    state: MessageState,
+    at: Timestamp,
+    error: Option<&str>,
+) -> Answer {
+    ask(link, SETTLE, &[&id.get(), &state.name(), &at.millis(), &error]).await
+}
+
+/// Removes messages that were settled before `before`: at most `limit`.
+pub(super) async fn sweep(link: &Link, before: Timestamp, limit: i64) -> Answer {
+    ask(link, SWEEP, &[&before.millis(), &limit]).await
+}

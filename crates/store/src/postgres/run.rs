@@ -1,0 +1,289 @@
+//! Running an operation: a connection is lent, two trips are made, and what failed is tried again where that is safe.
+//!
+//! - What the server undid because others were in the way (a unique violation, a serialization failure, a deadlock) is loaded and
+//!   decided again, and so is, once, what was undone because the connection or the server went away.
+//! - Where the answer to a commit did not come, nobody knows whether it happened. It is never tried again and never reported as done.
+//! - A connection goes back to the pool only when its transaction is over for certain; else it is closed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool::Runtime;
+use deadpool::managed::{Object, Pool, PoolError};
+use engine::{Event, Observer, Operation, StoreError, Write};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
+use tokio_postgres::Error;
+use tokio_postgres::error::SqlState;
+
+use super::connect::{Connector, Link};
+use super::operations::{Breadth, Load, apply};
+use super::told;
+use super::trip::{Failure, all, command};
+use crate::error::unavailable;
+use crate::moment;
+
+/// How many connections a node has at most.
+const CONNECTIONS: usize = 16;
+
+/// How many operations and reads may be under way or wait.
+const WAITING: u32 = 4_096;
+
+/// How long one waits for a connection.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What all operations of a store have in common.
+pub(super) struct Shared {
+    pool: Pool<Connector>,
+    observer: Arc<dyn Observer>,
+    gate: Arc<Semaphore>,
+}
+
+impl Shared {
+    pub(super) fn new(connector: Connector, observer: Arc<dyn Observer>) -> Result<Self, String> {
+        let pool = Pool::builder(connector)
+            .max_size(CONNECTIONS)
+            .wait_timeout(Some(PATIENCE))
+            .runtime(Runtime::Tokio1)
+            .build()
+            .map_err(|error| error.to_string())?;
+        let gate = Arc::new(Semaphore::new(usize::try_from(WAITING).unwrap_or(usize::MAX)));
+        Ok(Self { pool, observer, gate })
+    }
+
+    /// Lets in what is asked; it is under way until the permit is dropped.
+    pub(super) fn enter(&self) -> Result<OwnedSemaphorePermit, StoreError> {
+        Arc::clone(&self.gate).try_acquire_owned().map_err(|refused| match refused {
+            TryAcquireError::NoPermits => unavailable("too many operations wait for the database"),
+            TryAcquireError::Closed => unavailable("the store is closed"),
+        })
+    }
+
+    /// Lets nobody in any more and waits until nothing is under way.
+    pub(super) async fn close(&self) {
+        // Closed already is as good.
+        let _ = self.gate.acquire_many(WAITING).await;
+        self.gate.close();
+        self.pool.close();
+    }
+
+    /// Lends a connection.
+    pub(super) async fn lend(&self) -> Result<Lent, StoreError> {
+        match self.pool.get().await {
+            Ok(object) => Ok(Lent { object: Some(object) }),
+            Err(PoolError::Backend(error)) => Err(unavailable(format!("cannot connect to the database: {error}"))),
+            Err(PoolError::Timeout(_)) => Err(unavailable("no connection to the database became free")),
+            Err(error) => Err(unavailable(format!("no connection to the database: {error}"))),
+        }
+    }
+
+    /// Closes the connections nobody uses: after one was lost the others are no better.
+    fn forget_idle(&self) {
+        drop(self.pool.retain(|_, _| false));
+    }
+
+    /// Runs an operation.
+    pub(super) async fn operate<O: Load>(&self, name: &'static str, operation: &O) -> Result<O::Outcome, StoreError> {
+        let asked = moment();
+        let mut again = Again::default();
+        let mut breadth = Breadth::Narrow;
+        loop {
+            let lent = self.lend().await?;
+            match attempt(lent.link()?, operation, breadth).await {
+                Attempt::Done(outcome) => {
+                    lent.give_back();
+                    self.observer.observe(&Event::Stored { operation: name, took: moment() - asked });
+                    return Ok(outcome);
+                }
+                Attempt::TooNarrow => {
+                    lent.give_back();
+                    breadth = Breadth::Wide;
+                }
+                Attempt::Undone(failure) => {
+                    lent.give_back();
+                    self.try_again(failure, &mut again)?;
+                }
+                Attempt::Lost(failure) => {
+                    drop(lent);
+                    self.try_again(failure, &mut again)?;
+                }
+                Attempt::Unknown(error) => {
+                    drop(lent);
+                    return Err(unavailable(format!("whether it was committed is not known: {}", told(&error))));
+                }
+            }
+        }
+    }
+
+    /// Whether what failed and left nothing may be tried once more; else what to say.
+    pub(super) fn try_again(&self, failure: Failure, again: &mut Again) -> Result<(), StoreError> {
+        let error = match failure {
+            Failure::Moved if again.moves < MOVES => {
+                again.moves += 1;
+                return Ok(());
+            }
+            Failure::Driver(error) => error,
+            Failure::Moved | Failure::Stored(_) => return Err(failure.said()),
+        };
+        let obstacle = obstacle(&error);
+        let (tries, most) = match obstacle {
+            Obstacle::Others => (&mut again.races, RACES),
+            Obstacle::Connection => {
+                self.forget_idle();
+                (&mut again.losses, LOSSES)
+            }
+            Obstacle::Circumstances | Obstacle::Statement => return Err(driver(&error)),
+        };
+        *tries += 1;
+        if *tries <= most { Ok(()) } else { Err(driver(&error)) }
+    }
+
+    /// Tells the observer that a statement that was asked for at `asked` is durable.
+    pub(super) fn stored(&self, operation: &'static str, asked: std::time::Instant) {
+        self.observer.observe(&Event::Stored { operation, took: moment() - asked });
+    }
+}
+
+/// How often an address may have come to somebody else while it was being looked for.
+const MOVES: u32 = 3;
+
+/// How often others may be in the way. Once suffices where two sign up at once; a flow may also be dropped and begun anew meanwhile.
+const RACES: u32 = 3;
+
+/// How often the connection may go away.
+const LOSSES: u32 = 1;
+
+/// What was tried before.
+#[derive(Default)]
+pub(super) struct Again {
+    moves: u32,
+    races: u32,
+    losses: u32,
+}
+
+/// A connection out of the pool. Unless it is given back it is closed, and whatever it had begun is undone by the server.
+pub(super) struct Lent {
+    object: Option<Object<Connector>>,
+}
+
+impl Lent {
+    pub(super) fn link(&self) -> Result<&Link, StoreError> {
+        self.object.as_deref().ok_or_else(|| unavailable("the connection is gone"))
+    }
+
+    /// Its transaction is over.
+    pub(super) fn give_back(mut self) {
+        drop(self.object.take());
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(object) = self.object.take() {
+            drop(Object::take(object));
+        }
+    }
+}
+
+/// What came of one try.
+enum Attempt<T> {
+    /// It is durable, or changed nothing.
+    Done(T),
+    /// It would drop flows or tickets that it has not locked in their turn. It has done nothing.
+    TooNarrow,
+    /// It failed and left nothing, and its transaction is over.
+    Undone(Failure),
+    /// The same, but the connection is not to be used any more.
+    Lost(Failure),
+    /// It may be durable.
+    Unknown(Error),
+}
+
+/// Load, decide, apply.
+async fn attempt<O: Load>(link: &Link, operation: &O, breadth: Breadth) -> Attempt<O::Outcome> {
+    let loaded = match operation.load(link, breadth).await {
+        Ok(loaded) => loaded,
+        Err(failure) => return undone(link, failure).await,
+    };
+    let decision = Operation::decide(operation, loaded.seen);
+    let is_too_narrow =
+        breadth == Breadth::Narrow && !loaded.present.is_wide && decision.writes.iter().any(needs_breadth);
+    if decision.writes.is_empty() || is_too_narrow {
+        if let Err(error) = command(link, "ROLLBACK").await {
+            return Attempt::Lost(Failure::Driver(error));
+        }
+        return if is_too_narrow { Attempt::TooNarrow } else { Attempt::Done(decision.outcome) };
+    }
+    let mut steps: Vec<_> = decision.writes.iter().map(|write| apply(link, write, &loaded.present)).collect();
+    steps.push(command(link, "COMMIT"));
+    let mut answers = all(steps).await;
+    let committed = answers.pop().unwrap_or_else(|| Ok(Vec::new()));
+    for answer in answers {
+        let Err(error) = answer else { continue };
+        // The server itself says that this statement failed: the commit behind it became a rollback, or was never read.
+        return if error.as_db_error().is_none() {
+            Attempt::Unknown(error)
+        } else if committed.is_ok() {
+            Attempt::Undone(Failure::Driver(error))
+        } else {
+            Attempt::Lost(Failure::Driver(error))
+        };
+    }
+    match committed {
+        Ok(_) => Attempt::Done(decision.outcome),
+        Err(error) => Attempt::Unknown(error),
+    }
+}
+
+/// Whether a change removes rows that come before an identity in the order of locks, and that hang on it.
+const fn needs_breadth(write: &Write) -> bool {
+    matches!(write, Write::DropFlows { .. } | Write::DropChanges { .. } | Write::DropTickets(_))
+}
+
+/// Ends the transaction of a load that failed.
+async fn undone<T>(link: &Link, failure: Failure) -> Attempt<T> {
+    match command(link, "ROLLBACK").await {
+        Ok(_) => Attempt::Undone(failure),
+        Err(_) => Attempt::Lost(failure),
+    }
+}
+
+/// What stood in the way of a statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Obstacle {
+    /// Others, who have gone by now.
+    Others,
+    /// The connection or the server went away.
+    Connection,
+    /// Want of time, room or rights to write that may be better in a moment.
+    Circumstances,
+    /// The statement itself.
+    Statement,
+}
+
+fn obstacle(error: &Error) -> Obstacle {
+    let Some(state) = error.code() else {
+        // No word of the server: the connection, unless we sent or read what does not fit.
+        let is_ours = error.to_string().contains("serializ") || error.to_string().contains("parameters");
+        return if is_ours { Obstacle::Statement } else { Obstacle::Connection };
+    };
+    let others = [SqlState::UNIQUE_VIOLATION, SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED];
+    let circumstances = [SqlState::LOCK_NOT_AVAILABLE, SqlState::QUERY_CANCELED, SqlState::READ_ONLY_SQL_TRANSACTION];
+    let code = state.code();
+    if others.contains(state) {
+        Obstacle::Others
+    } else if code.starts_with("57P") || code.starts_with("08") || code == "25P03" {
+        Obstacle::Connection
+    } else if circumstances.contains(state) || code.starts_with("53") || code.starts_with("58") {
+        Obstacle::Circumstances
+    } else {
+        Obstacle::Statement
+    }
+}
+
+/// The driver's error as the port says it: what may be better in a moment is `Unavailable`, the rest `Driver`.
+pub(super) fn driver(error: &Error) -> StoreError {
+    match obstacle(error) {
+        Obstacle::Others | Obstacle::Connection | Obstacle::Circumstances => unavailable(told(error)),
+        Obstacle::Statement => StoreError::Driver(told(error).into()),
+    }
+}

@@ -1,0 +1,119 @@
+//! What only this module can see: plans, histories, and connections that are lost.
+
+use std::sync::Arc;
+
+use engine::{Deaf, Store as _};
+use testkit::cluster::Cluster;
+
+use super::connect::{Link, Target};
+use super::migrate::{MIGRATIONS, migrate};
+use super::{STATEMENTS, open};
+use crate::error::OpenError;
+
+/// The process's cluster; where PostgreSQL is not installed, which has then been said, the test is over.
+macro_rules! cluster {
+    () => {
+        match Cluster::shared().await {
+            Some(cluster) => cluster,
+            None => return,
+        }
+    };
+}
+
+/// How the server would run `sql`, as one text.
+async fn plan(link: &Link, sql: &'static str) -> String {
+    let count = link.statement(sql).params().len();
+    let parameters = if count == 0 { String::new() } else { format!("({})", vec!["NULL"; count].join(", ")) };
+    link.client().batch_execute(&format!("PREPARE explained AS {sql}")).await.unwrap();
+    let rows = link.client().query(&format!("EXPLAIN EXECUTE explained{parameters}"), &[]).await.unwrap();
+    link.client().batch_execute("DEALLOCATE explained").await.unwrap();
+    rows.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>().join("\n")
+}
+
+#[tokio::test]
+async fn no_statement_reads_a_table_from_end_to_end_whether_it_is_empty_or_full() {
+    let database = cluster!().database().await;
+    let target = Target::parse(&database.url()).unwrap();
+    for rows in [0, 50_000] {
+        database.ask(&format!(
+            "INSERT INTO flows (id, handle, project, dialect, purpose, state, identity_id, seed, issued_at, expires_at, channel, \
+             address) SELECT n, sha256(n::text::bytea), 'P1', 'test', 'sign_in', 'sent', n, substr(sha256('x'), 1, 16), n, n, 'email', \
+             n || '@example.com' FROM generate_series(1, {rows}) AS n; \
+             INSERT INTO identities SELECT n, 'P1', 'active', '{{}}', '{{}}', 1, n, n FROM generate_series(1, {rows}) AS n; \
+             INSERT INTO addresses SELECT n, n, 'P1', 'email', n || '@example.com', n, NULL, n FROM generate_series(1, {rows}) AS n; \
+             INSERT INTO sessions SELECT n, 'P1', 'test', n, NULL, 'email', NULL, n, n, NULL, 0, n, n FROM generate_series(1, {rows}) AS n; \
+             INSERT INTO outbox SELECT n, 'P1', 'code', 'sent', n, 1, 'email', n || '@example.com', n, 0, n, n, n, NULL, NULL \
+             FROM generate_series(1, {rows}) AS n; \
+             INSERT INTO budgets SELECT n || '@example.com', 'P1', 'email', '', '', n FROM generate_series(1, {rows}) AS n; ANALYZE"
+        ));
+        let link = Link::make(&target).await.unwrap();
+        for sql in STATEMENTS.iter().copied().flatten().copied() {
+            let plan = plan(&link, sql).await;
+            assert!(!plan.contains("Seq Scan"), "with {rows} rows:\n{sql}\n{plan}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_empty_database_is_migrated_once_also_by_many_at_once() {
+    let database = cluster!().empty_database().await;
+    let url = database.url();
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let url = url.clone();
+        tasks.spawn(async move { super::migrate(&url).await.unwrap() });
+    }
+    assert_eq!(tasks.join_all().await.into_iter().sum::<usize>(), MIGRATIONS.len());
+    assert_eq!(database.ask("SELECT count(*) FROM schema_migrations"), MIGRATIONS.len().to_string());
+}
+
+#[tokio::test]
+async fn a_history_that_is_not_ours_is_refused_and_left_alone() {
+    let cluster = cluster!();
+    let newer = cluster.database().await;
+    newer.ask("INSERT INTO schema_migrations VALUES (99, 'later')");
+    let error = open(&newer.url(), Arc::new(Deaf)).await.unwrap_err();
+    assert!(matches!(error, OpenError::Newer { found: 99, .. }), "{error}");
+    let altered = cluster.database().await;
+    altered.ask("UPDATE schema_migrations SET text = text || ' '");
+    assert!(matches!(open(&altered.url(), Arc::new(Deaf)).await.unwrap_err(), OpenError::Altered { version: 1, .. }));
+    let foreign = cluster.empty_database().await;
+    foreign.ask("CREATE TABLE theirs (id BIGINT)");
+    assert!(matches!(open(&foreign.url(), Arc::new(Deaf)).await.unwrap_err(), OpenError::Foreign { .. }));
+    assert_eq!(foreign.ask("SELECT count(*) FROM pg_class WHERE relname = 'schema_migrations'"), "0");
+}
+
+#[tokio::test]
+async fn a_migration_that_fails_leaves_nothing() {
+    let database = cluster!().empty_database().await;
+    let target = Target::parse(&database.url()).unwrap();
+    let mut client = target.connect().await.unwrap();
+    let (first, broken) =
+        ("CREATE TABLE one (id BIGINT)", "CREATE TABLE two (id BIGINT); CREATE TABLE one (id BIGINT)");
+    let error = migrate(&target, &mut client, &[first, broken]).await.unwrap_err();
+    assert!(matches!(error, OpenError::Migration { version: 2, .. }), "{error}");
+    assert!(!error.to_string().contains('\n'));
+    assert_eq!(database.ask("SELECT count(*) FROM schema_migrations"), "1");
+    assert_eq!(migrate(&target, &mut client, &[first, "CREATE TABLE two (id BIGINT)"]).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn what_is_asked_after_all_connections_were_cut_goes_through() {
+    let database = cluster!().database().await;
+    let store = open(&database.url(), Arc::new(Deaf)).await.unwrap();
+    for round in 0..3 {
+        // Several idle connections, each of which the server ends.
+        let pings: Vec<_> = (0..8).map(|_| store.ping()).collect();
+        for ping in super::trip::all(pings).await {
+            ping.unwrap();
+        }
+        database.ask(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+             WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        );
+        store.put_meta("mark", vec![round]).await.unwrap();
+        assert_eq!(store.meta("mark").await.unwrap(), Some(vec![round]));
+    }
+    store.close().await;
+    assert!(matches!(store.ping().await, Err(engine::StoreError::Unavailable(_))), "it is closed");
+}

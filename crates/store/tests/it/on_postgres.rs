@@ -1,0 +1,31 @@
+//! The contract on PostgreSQL.
+
+use testkit::world::Backend;
+
+/// What its tests are on.
+const BACKEND: Backend = Backend::Postgres;
+
+#[path = "contract.rs"]
+mod contract;
+#[path = "devices.rs"]
+mod devices;
+#[path = "identities.rs"]
+mod identities;
+#[path = "kept.rs"]
+mod kept;
+#[path = "limits.rs"]
+mod limits;
+#[path = "links.rs"]
+mod links;
+#[path = "machine.rs"]
+mod machine;
+#[path = "opened.rs"]
+mod opened;
+#[path = "owed.rs"]
+mod owed;
+#[path = "races.rs"]
+mod races;
+#[path = "secrets.rs"]
+mod secrets;
+#[path = "tickets.rs"]
+mod tickets;
