@@ -109,6 +109,13 @@ pub(crate) struct Purse {
     standing: Standing,
 }
 
+impl Purse {
+    /// Whether it is a known device's.
+    pub(crate) fn is_known(&self) -> bool {
+        self.standing == Standing::Known
+    }
+}
+
 /// Which code a message carries.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Epoch {

@@ -66,9 +66,11 @@ const fn micros(at: Timestamp) -> i64 {
     at.millis().saturating_mul(1000)
 }
 
-/// How long one message takes to refill.
-fn refill(per_hour: u32) -> i64 {
-    HOUR / i64::from(per_hour.max(1))
+/// How long one message takes to refill, where `nodes` of them share what may be sent.
+fn refill(per_hour: u32, nodes: u32) -> i64 {
+    let each = HOUR / i64::from(per_hour.max(1));
+    // However many they are: an empty bucket of one message is full after an hour.
+    each.saturating_mul(i64::from(nodes.max(1))).min(HOUR)
 }
 
 impl Bucket {
@@ -91,6 +93,8 @@ struct All {
     buckets: HashMap<Whose, Bucket>,
     /// How many buckets there may be before those are forgotten that are full.
     tidy_at: usize,
+    /// How many nodes share them; none said is one.
+    nodes: u32,
 }
 
 /// Whether strangers may be sent another message.
@@ -112,6 +116,11 @@ pub(crate) enum Taken {
 pub(crate) struct Caps(Mutex<All>);
 
 impl Caps {
+    /// There are so many nodes now.
+    pub(crate) fn share(&self, nodes: u32) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).nodes = nodes;
+    }
+
     /// Counts a message from `network` in `project`, or says how long to wait until there may be one.
     pub(crate) fn take(
         &self,
@@ -123,7 +132,7 @@ impl Caps {
         let now = micros(now);
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut found = Vec::with_capacity(2);
-        for (whose, refill) in buckets(limit, project, network) {
+        for (whose, refill) in buckets(limit, project, network, all.nodes) {
             let bucket = Bucket::at(all.buckets.get(&whose), now);
             found.push((whose, refill, bucket));
         }
@@ -149,7 +158,7 @@ impl Caps {
     /// Gives back what was taken for a message that did not come to be.
     pub(crate) fn give_back(&self, limit: &SendLimit, project: &ProjectId, network: Option<Network>) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for (whose, refill) in buckets(limit, project, network) {
+        for (whose, refill) in buckets(limit, project, network, all.nodes) {
             if let Some(bucket) = all.buckets.get_mut(&whose) {
                 bucket.full_at = bucket.full_at.saturating_sub(refill);
             }
@@ -162,10 +171,11 @@ fn buckets(
     limit: &SendLimit,
     project: &ProjectId,
     network: Option<Network>,
+    nodes: u32,
 ) -> impl Iterator<Item = (Whose, i64)> + use<> {
     let of_network = network.map(|network| Whose::Network(project.clone(), network));
-    let of_network = of_network.map(|whose| (whose, refill(limit.network)));
-    std::iter::once((Whose::Project(project.clone()), refill(limit.project))).chain(of_network)
+    let of_network = of_network.map(|whose| (whose, refill(limit.network, nodes)));
+    std::iter::once((Whose::Project(project.clone()), refill(limit.project, nodes))).chain(of_network)
 }
 
 impl All {
@@ -282,5 +292,21 @@ mod tests {
             assert_eq!(caps.take(&limit, &project, Some(from), at(u64::from(number))), Taken::One);
         }
         assert!(caps.0.lock().unwrap().buckets.len() < 3_000);
+    }
+
+    #[test]
+    fn nodes_share_what_may_be_sent() {
+        let (caps, project, limit) = (Caps::default(), ProjectId::new("P1"), limit(60, 10));
+        let sent = |second| (0..100).filter(|_| caps.take(&limit, &project, None, at(second)) == Taken::One).count();
+        assert_eq!(sent(0), 10);
+        caps.share(5);
+        assert_eq!(sent(3_600), 2);
+        assert_eq!(sent(3_600 + 1_799), 0);
+        assert_eq!(sent(3_600 + 1_800), 1);
+        // More nodes than messages: each may send one.
+        caps.share(1_000);
+        assert_eq!(sent(3_600 * 3), 1);
+        caps.share(1);
+        assert_eq!(sent(3_600 * 5), 10);
     }
 }

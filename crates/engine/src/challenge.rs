@@ -24,6 +24,19 @@ pub enum Naming {
     Secret,
     /// Anybody: it is made of a login id or the like. A dead flow is replaced by the next start.
     Public,
+    /// Anybody, too. But whoever asks from a device that the address knows asks in a flow of his own, so that what strangers
+    /// ask, and the long codes they bring about, are not his. A code is then to be looked for under both handles.
+    Divided {
+        /// The handle of the known device's flow.
+        known: Handle,
+    },
+}
+
+impl Naming {
+    /// Whether anybody can name the handle.
+    pub const fn is_public(self) -> bool {
+        matches!(self, Self::Public | Self::Divided { .. })
+    }
 }
 
 /// Asks a question: opens the flow of a handle, or asks in it.
@@ -103,6 +116,8 @@ pub enum Disclosure {
 pub struct StartSeen {
     /// The flow of the handle.
     pub flow: Option<Flow>,
+    /// The flow that a known device has for itself, where it may be the one that is asked in.
+    pub known_flow: Option<Flow>,
     /// Who owns the address.
     pub owner: Option<Owner>,
     /// What has been spent of the address.
@@ -135,9 +150,13 @@ impl Operation for Start {
     type Outcome = StartOutcome;
 
     fn decide(&self, seen: StartSeen) -> Decision<StartOutcome> {
-        let StartSeen { flow, owner, budget, prover, caller } = seen;
+        let StartSeen { flow, known_flow, owner, budget, prover, caller } = seen;
         let owner = owner.as_ref();
         let budget = self.asking.purse(budget, prover, owner);
+        let (handle, flow) = match self.known_handle().filter(|_| budget.is_known()) {
+            Some(known) => (known, known_flow),
+            None => (self.handle, flow),
+        };
         let terms = match self.terms(caller.as_ref()) {
             Ok(terms) => terms,
             Err(refusal) => return StartOutcome::refused(refusal),
@@ -157,7 +176,7 @@ impl Operation for Start {
             return StartOutcome::refused(refusal);
         }
         let Some(mut flow) = live else {
-            let flow = self.new_flow(terms);
+            let flow = self.new_flow(handle, terms);
             return self.asking.send(flow, &question, Epoch::Next, owner, budget);
         };
         if self.is_asked_already(&flow, &terms) {
@@ -176,6 +195,14 @@ struct Terms {
 }
 
 impl Start {
+    /// The handle of the flow that is asked in if the request turns out to be from a known device: none where it shows nothing.
+    pub const fn known_handle(&self) -> Option<Handle> {
+        match (self.naming, self.asking.proof) {
+            (Naming::Divided { known }, Some(_)) => Some(known),
+            _ => None,
+        }
+    }
+
     /// Whom the question concerns. A change of address needs a live session of somebody who has the present one.
     fn terms(&self, caller: Option<&Caller>) -> Result<Terms, Refusal> {
         let Some(change) = &self.change else {
@@ -221,7 +248,7 @@ impl Start {
             && flow.memo == self.memo
             && flow.replaces == terms.replaces
             && (terms.identity.is_none() || flow.identity == terms.identity);
-        let holds = self.naming == Naming::Public
+        let holds = self.naming.is_public()
             && terms.identity.is_none()
             && challenge.code_digest == self.asking.digest(flow, challenge, MessageKind::Code);
         is_same || holds
@@ -235,10 +262,10 @@ impl Start {
         flow.memo.clone_from(&self.memo);
     }
 
-    fn new_flow(&self, terms: Terms) -> Flow {
+    fn new_flow(&self, handle: Handle, terms: Terms) -> Flow {
         Flow {
             id: self.flow,
-            handle: self.handle,
+            handle,
             project: self.asking.project.clone(),
             dialect: self.dialect.to_owned(),
             purpose: self.purpose,

@@ -25,6 +25,8 @@ use crate::{NAME, Shared, receive};
 
 /// The slot of sign-ins and sign-ups.
 const OTP: &str = "otp";
+/// The slot of those that are asked for from a device that the address knows: see [`Naming::Divided`].
+const OTP_KNOWN: &str = "otp-known";
 /// The slot of changes of address.
 const UPDATE: &str = "update";
 
@@ -155,7 +157,7 @@ pub(crate) async fn verify(
         let address = login_id(request.login_id.as_ref())?;
         let code = required("code", request.code.as_ref())?;
         shared.ready(project).await?;
-        let handles = [handle(project, OTP, &address), handle(project, UPDATE, &address)];
+        let handles = [OTP, OTP_KNOWN, UPDATE].map(|slot| handle(project, slot, &address));
         let context = shared.known_context(project, &client, authorization.device_token(&headers));
         let attempt = Attempt { handles: &handles, code, session: Some(TERMS) };
         let verified = shared.engine.verify(&context, attempt).await;
@@ -209,7 +211,7 @@ fn sign_in_challenge(
     let policy = &project.policy;
     NewChallenge {
         handle: handle(project, OTP, &address),
-        naming: Naming::Public,
+        naming: Naming::Divided { known: handle(project, OTP_KNOWN, &address) },
         // Without sign-up, who was added by an operator comes in through either door, and nobody else does.
         purpose: if policy.sign_up { purpose } else { Purpose::SignIn },
         address,

@@ -182,6 +182,13 @@ impl Engine {
         self.store.flow(handle).await?.ok_or_else(|| Refusal::FlowNotFound.into())
     }
 
+    /// Says how many nodes there are: each counts its share of what a network and a project may cause.
+    ///
+    /// A request goes to whichever node, so that all together keep to the whole, and who always asks the same node has less.
+    pub fn share_caps(&self, nodes: u32) {
+        self.caps.share(nodes);
+    }
+
     /// The network that a request comes from.
     fn network(&self, context: &Context<'_>) -> Option<Network> {
         context.client.address.map(|address| Network::of(address, &self.public_ids))
@@ -230,7 +237,7 @@ impl Engine {
             mode,
             flow_end: match naming {
                 Naming::Secret => FlowEnd::Fixed,
-                Naming::Public => FlowEnd::WithCode,
+                Naming::Public | Naming::Divided { .. } => FlowEnd::WithCode,
             },
             strangers: Strangers::Silent,
             proof: context.proof,

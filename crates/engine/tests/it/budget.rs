@@ -12,6 +12,7 @@ use crate::support::*;
 
 const SHORT: CodeFormat = CodeFormat::SIX_DIGITS;
 const DAY: Duration = Duration::from_hours(24);
+const MINUTE: Duration = Duration::from_mins(1);
 
 /// A sign-in at `now` in the flow `key`, by who shows `proof`.
 fn sign_in(now: Timestamp, key: &str, proof: Option<DeviceProof>) -> Start {
@@ -119,6 +120,42 @@ fn st_08_who_spends_the_guesses_locks_nobody_out() {
     assert_eq!(format(&flow), SHORT);
     assert!(matches!(types(&mut memory, NOON, "old device", &code(&flow), None), VerifyOutcome::NotCompared { .. }));
     passes(types(&mut memory, NOON, "old device", &code(&flow), proof));
+}
+
+#[test]
+fn st_08_where_anybody_can_name_the_flow_a_known_device_has_one_of_its_own() {
+    let (mut memory, ada) = with_ada();
+    let known = handle("known device");
+    let asks = |memory: &mut Memory, now, proof| {
+        let operation = Start { naming: Naming::Divided { known }, ..sign_in(now, "anybody", proof) };
+        started(memory.start(&operation))
+    };
+    let mut stranger = asks(&mut memory, NOON, None);
+    for _ in 0..5 {
+        types(&mut memory, NOON, "anybody", &other_than(&code(&stranger)), None);
+    }
+    // A long code now lives in the flow that anybody can name, who shows nothing or somebody else's token asks in that one.
+    stranger = asks(&mut memory, NOON, None);
+    assert_eq!((stranger.handle, format(&stranger)), (handle("anybody"), SHORT.long()));
+    let foreign = DeviceProof::Identity { identity: IdentityId::new(id()), proved_at: NOON };
+    let again = asks(&mut memory, NOON.plus(MINUTE), Some(foreign));
+    assert_eq!((again.id, format(&again)), (stranger.id, SHORT.long()));
+    // Her device does not.
+    let proof = Some(proof_of(&ada, DAY));
+    let own = asks(&mut memory, NOON.plus(MINUTE), proof);
+    assert_eq!((own.handle, format(&own)), (known, SHORT));
+    assert_eq!(asks(&mut memory, NOON.plus(MINUTE * 2), proof).id, own.id, "asked again, it is the same one");
+    // Whoever brings a code is looked for in both.
+    let brings = |memory: &mut Memory, typed: &str, proof| {
+        let mut operation = verify(NOON.plus(MINUTE * 2), "anybody", typed);
+        operation.handles.push(known);
+        operation.proof = proof;
+        memory.verify(&operation)
+    };
+    // Nobody gains by that: a stranger's guesses at short codes are spent, whichever flow they would be for.
+    assert!(!matches!(brings(&mut memory, &code(&own), None), VerifyOutcome::Passed(_)));
+    passes(brings(&mut memory, &code(&stranger), None));
+    passes(brings(&mut memory, &code(&own), proof));
 }
 
 #[test]

@@ -27,6 +27,7 @@ pub(crate) struct Memory {
 impl Memory {
     pub(crate) fn start(&mut self, operation: &Start) -> StartOutcome {
         let mut seen = self.start_seen(self.flow(&operation.handle), &operation.asking.project, &operation.address);
+        seen.known_flow = operation.known_handle().and_then(|handle| self.flow(&handle)).cloned();
         seen.prover = operation.asking.proof.and_then(DeviceProof::session).and_then(|session| self.prover(session));
         seen.caller = operation.change.as_ref().and_then(|change| self.caller(change.session));
         self.apply(operation.decide(seen))
@@ -156,6 +157,7 @@ impl Memory {
     fn start_seen(&self, flow: Option<&Flow>, project: &ProjectId, address: &Address) -> StartSeen {
         StartSeen {
             flow: flow.cloned(),
+            known_flow: None,
             owner: self.owner(project, address),
             budget: self.budget(project, address),
             prover: None,

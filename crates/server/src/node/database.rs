@@ -55,7 +55,7 @@ impl Opened {
 /// How often a node says that its number is still its own.
 const KEEP: Duration = Duration::from_mins(1);
 
-/// Keeps the node's number; ends when that has become another's, or may have: what is made under it then would not be unique.
+/// Keeps the node's number, and the node's share of what all nodes together may send; ends when that has become another's, or may have: what is made under it then would not be unique.
 pub(super) async fn keep_number(store: Arc<PostgresStore>, number: NodeNumber, engine: Arc<Engine>) {
     let mut tick = interval(KEEP);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -63,8 +63,11 @@ pub(super) async fn keep_number(store: Arc<PostgresStore>, number: NodeNumber, e
     loop {
         tick.tick().await;
         match store.keep_number(&number, engine.now()).await {
-            Ok(true) => kept_at = engine.now(),
-            Ok(false) => {
+            Ok(Some(nodes)) => {
+                engine.share_caps(nodes);
+                kept_at = engine.now();
+            }
+            Ok(None) => {
                 tracing::error!(number = number.get(), "the node's number is another's: stopping");
                 return;
             }

@@ -52,18 +52,21 @@ impl PostgresStore {
         taken
     }
 
-    /// Says that the node is still there; false where its number has become another's meanwhile, so that it must make no more ids.
+    /// Says that the node is still there, and learns how many nodes there are; `None` where its number has become another's
+    /// meanwhile, so that it must make no more ids.
     ///
     /// # Refusals
     /// `Unavailable`: the number is still the node's, unless that lasts for [`NODE_LEASE`].
-    pub async fn keep_number(&self, number: &NodeNumber, now: Timestamp) -> Result<bool, StoreError> {
+    pub async fn keep_number(&self, number: &NodeNumber, now: Timestamp) -> Result<Option<u32>, StoreError> {
         let lent = self.shared.lend().await?;
         let link = lent.link()?;
         let kept = vault::renew_node(link, number.number, &number.holder, now).await.map_err(|error| driver(&error))?;
+        let nodes = vault::nodes(link).await.map_err(|error| driver(&error))?;
         let clock = vault::clock(link).await.map_err(|error| driver(&error))?;
         lent.give_back();
         report_skew(now, Timestamp::from_millis(vault::read_one(&clock, "pg_catalog", "clock")?));
-        Ok(!kept.is_empty())
+        let living = living(&vault::read_nodes(&nodes)?, now).count();
+        Ok((!kept.is_empty()).then(|| u32::try_from(living).unwrap_or(u32::MAX)))
     }
 
     /// Gives the number back: the node makes no more ids.
@@ -86,11 +89,7 @@ async fn take(lent: &Lent, now: Timestamp, holder: [u8; 16]) -> Result<NodeNumbe
     let nodes = trip.add(vault::nodes(link));
     let clock = trip.add(vault::clock(link));
     let mut answers = trip.run().await.map_err(|error| driver(&error))?;
-    let living: Vec<i64> = vault::read_nodes(&answers.take(nodes))?
-        .into_iter()
-        .filter(|(_, renewed_at)| now < renewed_at.plus(NODE_LEASE))
-        .map(|(number, _)| number)
-        .collect();
+    let living: Vec<i64> = living(&vault::read_nodes(&answers.take(nodes))?, now).collect();
     let number = (0..NUMBERS).find(|number| !living.contains(number));
     let number =
         number.ok_or_else(|| unavailable("1,024 nodes run on this database, and there are no more numbers"))?;
@@ -98,6 +97,11 @@ async fn take(lent: &Lent, now: Timestamp, holder: [u8; 16]) -> Result<NodeNumbe
     command(link, "COMMIT").await.map_err(|error| driver(&error))?;
     report_skew(now, Timestamp::from_millis(vault::read_one(&answers.take(clock), "pg_catalog", "clock")?));
     Ok(NodeNumber { number, holder })
+}
+
+/// The numbers of the nodes that were heard of not long ago.
+fn living(nodes: &[(i64, Timestamp)], now: Timestamp) -> impl Iterator<Item = i64> {
+    nodes.iter().filter(move |(_, renewed_at)| now < renewed_at.plus(NODE_LEASE)).map(|(number, _)| *number)
 }
 
 /// Tells the operator of clocks that differ. Nothing is decided by the database's.

@@ -66,8 +66,10 @@ fn plain<T>(seen: T) -> Loaded<T> {
 impl Load for Start {
     async fn load(&self, link: &Link, _: Breadth) -> Result<Loaded<StartSeen>, Failure> {
         let project = &self.asking.project;
+        let handles: Vec<_> = [Some(self.handle), self.known_handle()].into_iter().flatten().collect();
+        let keys: Vec<&[u8]> = handles.iter().map(|handle| handle.as_bytes().as_slice()).collect();
         let mut trip = Trip::begin(link);
-        let flow = trip.add(flow::lock(link, &self.handle));
+        let flows = trip.add(flow::lock_all(link, &keys));
         // Where nothing is limited there is nothing to count.
         if self.asking.send_limit.is_some() {
             trip.add(budget::lock(link, project, &self.address));
@@ -77,10 +79,12 @@ impl Load for Start {
         let prover = prover(link, &mut trip, self.asking.proof);
         let caller = self.change.as_ref().map(|change| trip.add(session::caller(link, change.session)));
         let mut answers = trip.run().await?;
-        let flow = flow::read_one(&answers.take(flow))?;
-        let present = Present::of(flow.as_slice());
+        let flows = flow::read_all(&answers.take(flows))?;
+        let present = Present::of(&flows);
+        let of = |handle: Handle| flows.iter().find(|flow| flow.handle == handle).cloned();
         let seen = StartSeen {
-            flow,
+            flow: of(self.handle),
+            known_flow: self.known_handle().and_then(of),
             owner: identity::read_owner(&answers.take(owner))?,
             budget: budget::read_one(&answers.take(budget))?,
             prover: session::read_prover(&answers.take_if(prover))?,
@@ -106,6 +110,7 @@ impl Load for Resend {
         let present = Present::of(flow.as_slice());
         let seen = StartSeen {
             flow,
+            known_flow: None,
             owner: identity::read_owner(&answers.take(owner))?,
             budget: budget::read_one(&answers.take(budget))?,
             prover: session::read_prover(&answers.take_if(prover))?,

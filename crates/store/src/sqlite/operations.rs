@@ -34,6 +34,10 @@ impl Load for Start {
     fn load(&self, connection: &Connection) -> Result<StartSeen, StoreError> {
         Ok(StartSeen {
             flow: flow::by_handle(connection, &self.handle)?,
+            known_flow: match self.known_handle() {
+                Some(handle) => flow::by_handle(connection, &handle)?,
+                None => None,
+            },
             owner: identity::owner(connection, &self.asking.project, &self.address)?,
             budget: budget::of(connection, &self.asking.project, &self.address)?,
             prover: prover(connection, self.asking.proof)?,

@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use engine::{
-    Address, Attempt, Client, Context, DeviceProof, Error, Event, KNOWN_FOR, Naming, Policy, Purpose, Refusal,
-    ResendMode, Result, SendLimit, SessionTerms, Started, Timestamp, VerificationOutcome, Verified,
+    Address, Attempt, Client, Context, DeviceProof, Error, Event, KNOWN_FOR, Naming, NewChallenge, Policy, Purpose,
+    Refusal, ResendMode, Result, SendLimit, SessionTerms, Started, Timestamp, VerificationOutcome, Verified,
 };
 use testkit::world::{DIALECT, LIFE, World, other_than, unlimited};
 
@@ -99,6 +99,28 @@ async fn st_42_a_thousand_callers_send_one_recipient_ten_mails_a_day_and_her_dev
     // From elsewhere she waits, which is what many networks can do: a day at most.
     let wait = wait(From::network("192.0.2.1").asks(&world, "new", &address("ada")).await);
     assert!(wait.is_some_and(|wait| wait <= DAY), "{wait:?}");
+}
+
+#[tokio::test]
+async fn a_known_device_asks_in_a_flow_of_its_own_where_anybody_can_name_the_other() {
+    let Some((world, ada)) = production().await else { return };
+    let handles = [world.handle("anybody"), world.handle("known")];
+    let asks = async |from: From<'_>| {
+        let challenge = world.challenge("anybody", Purpose::SignIn, &address("ada"));
+        let challenge = NewChallenge { naming: Naming::Divided { known: handles[1] }, ..challenge };
+        let started = world.engine.start_challenge(&from.context(&world), challenge).await.unwrap();
+        (started.flow.handle, world.code(&address("ada")).await.unwrap())
+    };
+    let known = || From { proof: Some(&ada), ..From::network("192.0.2.1") };
+    let (of_strangers, theirs) = asks(From::network("203.0.113.9")).await;
+    let (own, hers) = asks(known()).await;
+    assert_eq!([of_strangers, own], handles);
+    world.clock.advance(SECOND * 30);
+    assert_eq!(asks(known()).await, (own, hers.clone()), "the same one is asked again");
+    for code in [theirs, hers] {
+        let attempt = Attempt { handles: &handles, code: &code, session: Some(SessionTerms::of(LIFE)) };
+        world.engine.verify(&known().context(&world), attempt).await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -411,7 +411,7 @@ async fn each_node_has_a_number_of_its_own_and_one_that_was_silent_for_long_lose
     let now = nodes.one().engine.now();
     let fourth = store.take_number(now, [4; 16]).await.unwrap();
     assert_eq!(fourth.get(), 3, "three run already");
-    assert!(store.keep_number(&fourth, now.plus(NODE_LEASE / 2)).await.unwrap());
+    assert_eq!(store.keep_number(&fourth, now.plus(NODE_LEASE / 2)).await.unwrap(), Some(4));
     nodes.0[1].stop().await;
     let fifth = store.take_number(now, [5; 16]).await.unwrap();
     assert_eq!(fifth.get(), 1, "what was given back is free at once");
@@ -420,8 +420,9 @@ async fn each_node_has_a_number_of_its_own_and_one_that_was_silent_for_long_lose
     let taken = store.take_number(late, [6; 16]).await.unwrap();
     assert_eq!(taken.get(), 0);
     assert_eq!(store.take_number(late, [7; 16]).await.unwrap().get(), 1);
-    assert!(!store.keep_number(&fifth, late).await.unwrap(), "it is told so");
-    assert!(store.keep_number(&fourth, late).await.unwrap());
+    assert_eq!(store.keep_number(&fifth, late).await.unwrap(), None, "it is told so");
+    assert_eq!(store.keep_number(&fourth, late).await.unwrap(), Some(3));
     store.return_number(&fifth).await.unwrap();
-    assert!(store.keep_number(&store.take_number(late, [8; 16]).await.unwrap(), late).await.unwrap());
+    let eighth = store.take_number(late, [8; 16]).await.unwrap();
+    assert_eq!(store.keep_number(&eighth, late).await.unwrap(), Some(4));
 }

@@ -74,8 +74,6 @@ pub trait Surface: fmt::Debug + Send + Sync {
         flow: &'a str,
         code: &'a str,
     ) -> Reply<'a, Guessed>;
-    /// Whether anybody can name the flow of an address: then a stranger's question may be the one that the owner is asked.
-    fn is_shared(&self) -> bool;
     /// The name of a flow that he was never told about.
     fn unasked_flow(&self) -> String;
 }
@@ -143,10 +141,6 @@ impl Surface for Login {
         })
     }
 
-    fn is_shared(&self) -> bool {
-        false
-    }
-
     fn unasked_flow(&self) -> String {
         "00000000-0000-4000-8000-000000000000".to_owned()
     }
@@ -197,10 +191,6 @@ impl Surface for Descope {
                 _ => unexpected(&answer),
             }
         })
-    }
-
-    fn is_shared(&self) -> bool {
-        true
     }
 
     fn unasked_flow(&self) -> String {

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod codes;
 #[cfg(test)]
+mod devices;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod keys;
