@@ -176,13 +176,16 @@ impl Turn<'_> {
             self.journey.flow = *flow;
         }
         match refusal {
-            Refusal::CodeMismatch { left: _ } => self.advanced(Some(payload)),
+            Refusal::CodeMismatch { left: _ } if self.journey.memo.is_missed(self.journey.moment()) => {
+                self.advanced(Some(payload))
+            }
             Refusal::CodeExpired if self.shared.config.profile.replaces_flow_of_expired_code() => {
                 let ended = self.journey.flow.challenge.as_ref().map(|challenge| challenge.expires_at);
                 let ended = ended.unwrap_or(self.context.now);
                 self.replace(Because::Expired(ended), expired(ended)).await
             }
-            Refusal::CodeExpired => {
+            // What was not compared was not counted, and looks like a wrong one.
+            Refusal::CodeMismatch { left: _ } | Refusal::CodeExpired => {
                 let moment = self.journey.moment();
                 self.journey.memo.replace(Phrase::WrongVerificationCode, moment);
                 match self.journey.keep(self.shared).await {
