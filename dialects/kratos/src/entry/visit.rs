@@ -63,9 +63,10 @@ impl<'a, F: Entry> Visit<'a, F> {
         let no_flow = || Status::bad_request("The query parameter flow must be the id of a flow");
         let id = asked.flow_id().ok_or_else(no_flow)?;
         let journey = Journey::read(shared, F::KIND, id).await?.ok_or_else(Status::no_such_thing)?;
-        let context = shared.context(&asked.client);
+        let presented = Presented::of(shared, &asked.headers);
+        let context = shared.known_context(&asked.client, presented);
         let csrf = Csrf::sent(&shared.config, &asked.headers);
-        let caller = shared.caller(&context, Presented::of(shared, &asked.headers)).await?;
+        let caller = shared.caller(&context, presented).await?;
         Ok(Self { shared, asked, context, csrf, journey, caller })
     }
 

@@ -22,6 +22,7 @@ use crate::error::Status;
 use crate::flow::{self, Journey, Kind, respond_with, written};
 use crate::memo::{FlowType, seal_code};
 use crate::request::Asked;
+use crate::session::Presented;
 use crate::ui::{Message, Phrase};
 
 /// The longest value that is kept to be typed again or quoted; of a longer one, its beginning.
@@ -41,7 +42,7 @@ pub(super) async fn submit(Extracted(shared): Extracted<Arc<Shared>>, asked: Ask
         }
         Err(status) => return asked.fail(&shared, status).await,
     };
-    let context = shared.context(&asked.client);
+    let context = shared.known_context(&asked.client, Presented::of(&shared, &asked.headers));
     let csrf = Csrf::sent(&shared.config, &asked.headers);
     let turn = Turn { shared: &shared, asked: &asked, context, csrf, journey };
     // Whoever asks for the head of an answer looks whether a link leads anywhere, and nothing comes of it.
