@@ -146,9 +146,9 @@ impl Asking {
     }
 
     /// What has been spent of the address, as this request may spend it.
-    pub(crate) fn purse(&self, budget: Budget, prover: Option<Prover>, owner: Option<&Owner>) -> Purse {
-        let prover = self.proof.and_then(DeviceProof::prover).or(prover);
-        Purse { budget, standing: Standing::of(prover, owner, self.now) }
+    pub(crate) fn purse(&self, budget: Budget, mut provers: Vec<Prover>, owner: Option<&Owner>) -> Purse {
+        provers.extend(self.proof.and_then(DeviceProof::prover));
+        Purse { budget, standing: Standing::of(&provers, owner, self.now) }
     }
 
     /// The form of the code that is sent: short while the asker's short codes may still be guessed. A flow never goes back from

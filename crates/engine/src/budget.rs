@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::cap::Network;
 use crate::code::CodeFormat;
 use crate::env::Timestamp;
-use crate::id::{IdentityId, SessionId};
+use crate::id::{DeviceId, IdentityId, SessionId};
 use crate::identity::Owner;
 
 /// How many messages may be sent: to an address, and because of one network or project.
@@ -119,7 +119,12 @@ pub enum DeviceProof {
     },
     /// A token of this session. That it is over does not matter.
     Session(SessionId),
+    /// The present token of this device. Everybody counts who was signed in at it, over or not, as far as [`SIGN_INS_SEEN`] goes.
+    Device(DeviceId),
 }
+
+/// So many sign-ins at a device are looked at, the newest: whoever signs in more often than anybody needs makes nobody wait.
+pub const SIGN_INS_SEEN: u32 = 100;
 
 /// Who was proved on a device, and when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,19 +136,11 @@ pub struct Prover {
 }
 
 impl DeviceProof {
-    /// The session that says who was proved, where the proof does not say so itself.
-    pub const fn session(self) -> Option<SessionId> {
-        match self {
-            Self::Session(session) => Some(session),
-            Self::Identity { .. } => None,
-        }
-    }
-
     /// Who was proved, where the proof says so itself.
     pub const fn prover(self) -> Option<Prover> {
         match self {
             Self::Identity { identity, proved_at } => Some(Prover { identity, proved_at }),
-            Self::Session(_) => None,
+            Self::Session(_) | Self::Device(_) => None,
         }
     }
 }
@@ -158,16 +155,13 @@ pub(crate) enum Standing {
 }
 
 impl Standing {
-    /// What a request with `prover` is for an address of `owner`.
-    pub(crate) fn of(prover: Option<Prover>, owner: Option<&Owner>, now: Timestamp) -> Self {
-        match (prover, owner) {
-            (Some(prover), Some(owner))
-                if prover.identity == owner.identity.id && now < prover.proved_at.plus(KNOWN_FOR) =>
-            {
-                Self::Known
-            }
-            _ => Self::Stranger,
-        }
+    /// What a request that shows `provers` is for an address of `owner`.
+    ///
+    /// An address that its owner never proved knows nobody: else whoever claims somebody's address beside his own were no stranger to it.
+    pub(crate) fn of(provers: &[Prover], owner: Option<&Owner>, now: Timestamp) -> Self {
+        let proved = owner.filter(|owner| owner.address.verified_at.is_some()).map(|owner| owner.identity.id);
+        let is_proof = |prover: &Prover| Some(prover.identity) == proved && now < prover.proved_at.plus(KNOWN_FOR);
+        if provers.iter().any(is_proof) { Self::Known } else { Self::Stranger }
     }
 }
 

@@ -122,8 +122,8 @@ pub struct StartSeen {
     pub owner: Option<Owner>,
     /// What has been spent of the address.
     pub budget: Budget,
-    /// Who was proved in the session that the request shows.
-    pub prover: Option<Prover>,
+    /// Who was proved in the session, or at the device, that the request shows.
+    pub provers: Vec<Prover>,
     /// The session of a [`Change`] and whose it is.
     pub caller: Option<Caller>,
 }
@@ -150,9 +150,9 @@ impl Operation for Start {
     type Outcome = StartOutcome;
 
     fn decide(&self, seen: StartSeen) -> Decision<StartOutcome> {
-        let StartSeen { flow, known_flow, owner, budget, prover, caller } = seen;
+        let StartSeen { flow, known_flow, owner, budget, provers, caller } = seen;
         let owner = owner.as_ref();
-        let budget = self.asking.purse(budget, prover, owner);
+        let budget = self.asking.purse(budget, provers, owner);
         let (handle, flow) = match self.known_handle().filter(|_| budget.is_known()) {
             Some(known) => (known, known_flow),
             None => (self.handle, flow),
@@ -301,7 +301,7 @@ impl Operation for Resend {
             None => StartOutcome::refused(Refusal::FlowNotFound),
             Some(flow) => match askable(&flow, self.asking.now) {
                 Ok(()) => {
-                    let budget = self.asking.purse(seen.budget, seen.prover, seen.owner.as_ref());
+                    let budget = self.asking.purse(seen.budget, seen.provers, seen.owner.as_ref());
                     self.asking.repeat(flow, seen.owner.as_ref(), budget)
                 }
                 Err(refusal) => StartOutcome::refused(refusal),

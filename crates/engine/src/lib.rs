@@ -40,7 +40,8 @@ mod verification;
 pub use address::{Address, Channel};
 pub use asking::{Asking, Breaker, FlowEnd, RENEWAL, REPEAT, ResendMode, Strangers};
 pub use budget::{
-    Budget, DeviceProof, GuessLog, KNOWN_FOR, LONG_GUESSES, Prover, SHORT_GUESSES, SendLimit, SendLog, Sent, Spent,
+    Budget, DeviceProof, GuessLog, KNOWN_FOR, LONG_GUESSES, Prover, SHORT_GUESSES, SIGN_INS_SEEN, SendLimit, SendLog,
+    Sent, Spent,
 };
 pub use cap::Network;
 pub use challenge::{Change, Disclosure, Keeping, Naming, Resend, Start, StartOutcome, StartSeen};

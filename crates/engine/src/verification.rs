@@ -50,8 +50,8 @@ pub struct VerifySeen {
     pub flows: Vec<FlowSeen>,
     /// What has been spent of their addresses.
     pub budgets: Budgets,
-    /// Who was proved in the session that the request shows.
-    pub prover: Option<Prover>,
+    /// Who was proved in the session, or at the device, that the request shows.
+    pub provers: Vec<Prover>,
 }
 
 /// A flow as a verification must see it.
@@ -110,8 +110,8 @@ impl Operation for Verify {
     type Outcome = VerifyOutcome;
 
     fn decide(&self, seen: VerifySeen) -> Decision<VerifyOutcome> {
-        let VerifySeen { flows, mut budgets, prover } = seen;
-        let prover = self.proof.and_then(DeviceProof::prover).or(prover);
+        let VerifySeen { flows, mut budgets, mut provers } = seen;
+        provers.extend(self.proof.and_then(DeviceProof::prover));
         let mut writes = Vec::new();
         let mut missed = Vec::new();
         let mut answer: Option<(Answer, Flow)> = None;
@@ -119,7 +119,7 @@ impl Operation for Verify {
             let given = if let Err(refusal) = standing(&candidate.flow, self.now) {
                 Answer::Over(refusal)
             } else {
-                let standing = Standing::of(prover, candidate.owner.as_ref(), self.now);
+                let standing = Standing::of(&provers, candidate.owner.as_ref(), self.now);
                 let spent = budgets.of(candidate.flow.challenge.as_ref()).map(|budget| budget.spent_mut(standing));
                 match spent.filter(|spent| self.may_compare(&candidate.flow, spent)) {
                     Some(_) if self.is_right(&candidate.flow) => return self.pass(candidate),

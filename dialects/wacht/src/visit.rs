@@ -15,7 +15,7 @@ use axum::extract::FromRequestParts;
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use engine::{Caller, Context, Device, DeviceId, DeviceView, Flow, FlowState, Timestamp};
+use engine::{Caller, Context, Device, DeviceId, DeviceProof, DeviceView, Flow, FlowState, Timestamp};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use serde::Serialize;
@@ -129,9 +129,13 @@ impl FromRequestParts<Arc<Shared>> for Visit {
 }
 
 impl Visit {
-    /// The frame of the request.
+    /// The frame of the request. Who shows the token that a session has now is at a device that whoever was signed in at it knows; until
+    /// somebody was, there is nobody to look for.
     pub(crate) fn context(&self) -> Context<'_> {
-        Context { now: self.now, ..self.shared.engine.context(&self.shared.project, NAME, self.client.for_engine()) }
+        let context = self.shared.engine.context(&self.shared.project, NAME, self.client.for_engine());
+        let Device { id, generation, .. } = self.view.device;
+        let proof = (generation > 0).then_some(DeviceProof::Device(id));
+        Context { now: self.now, proof, ..context }
     }
 
     /// The session that the request carries: a device.

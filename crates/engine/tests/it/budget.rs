@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use engine::{
-    Breaker, CodeFormat, DeviceProof, Flow, IdentityId, KNOWN_FOR, Naming, Owner, Purpose, Refusal, Register,
-    ResendMode, Start, StartOutcome, Timestamp, Verified, VerifyOutcome,
+    Breaker, ChangeDevice, CodeFormat, DeviceChange, DeviceId, DeviceProof, Flow, IdentityId, KNOWN_FOR, Naming, Owner,
+    Purpose, Refusal, Register, ResendMode, Start, StartOutcome, Timestamp, Verified, VerifyOutcome,
 };
 
 use crate::memory::Memory;
@@ -259,6 +259,54 @@ fn a_session_that_was_opened_on_a_device_is_its_proof() {
     spend(&mut memory, NOON);
     let proof = Some(DeviceProof::Session(session.id));
     assert_eq!(format(&started(memory.start(&sign_in(NOON, "second", proof)))), SHORT);
+}
+
+#[test]
+fn a_device_proves_whoever_was_signed_in_at_it_also_after_they_left_and_nobody_else() {
+    let (mut memory, ada) = with_ada();
+    let bob = owner_of(&address("bob"), Some(NOON));
+    memory.register(&Register { identity: bob.identity, addresses: vec![bob.address] });
+    let [device, other] = [DeviceId::new(id()), DeviceId::new(id())];
+    for (name, at) in [("ada", device), ("bob", device), ("bob", other)] {
+        let key = format!("{name} at {at}");
+        let mut operation = start(NOON, &key, Purpose::SignIn, &address(name));
+        operation.device = Some(at);
+        let flow = started(memory.start(&operation));
+        passes(types(&mut memory, NOON, &key, &code(&flow), None));
+    }
+    let (id, change) = (device, DeviceChange::SignOut(None));
+    memory.change_device(&ChangeDevice { now: NOON, project: project(), dialect: "test", id, change }).unwrap();
+    spend(&mut memory, NOON);
+    let shown = |device| Some(DeviceProof::Device(device));
+    for (at, expected) in [(device, SHORT), (other, SHORT.long()), (DeviceId::new(1_000_000), SHORT.long())] {
+        let flow = started(memory.start(&sign_in(NOON, &format!("again at {at}"), shown(at))));
+        assert_eq!(format(&flow), expected);
+    }
+    // A flow that is asked in again is asked by whoever asks then, and its code is tried by whoever tries it.
+    let key = format!("again at {device}");
+    let mut operation = resend(NOON.plus(Duration::from_secs(3)), &key, ResendMode::NewCode);
+    operation.asking.proof = shown(device);
+    let flow = started(memory.resend(&operation));
+    assert_eq!(format(&flow), SHORT);
+    assert!(matches!(types(&mut memory, NOON, &key, &code(&flow), shown(other)), VerifyOutcome::NotCompared { .. }));
+    assert_eq!(passes(types(&mut memory, NOON, &key, &code(&flow), shown(device))).identity.id, ada.identity.id);
+}
+
+#[test]
+fn an_address_that_was_never_proved_knows_no_device() {
+    let (mut memory, ada) = with_ada();
+    // Beside her own she claims somebody's whom she is not.
+    let mut claimed = owner_of(&address("claimed"), None).address;
+    claimed.identity = ada.identity.id;
+    memory.addresses.insert(claimed.id, (project(), claimed));
+    for number in 0..5 {
+        let key = format!("flow {number}");
+        let flow = started(memory.start(&start(NOON, &key, Purpose::VerifyAddress, &address("claimed"))));
+        types(&mut memory, NOON, &key, &other_than(&code(&flow)), None);
+    }
+    let mut operation = start(NOON, "next", Purpose::VerifyAddress, &address("claimed"));
+    operation.asking.proof = Some(proof_of(&ada, DAY));
+    assert_eq!(format(&started(memory.start(&operation))), SHORT.long());
 }
 
 #[test]

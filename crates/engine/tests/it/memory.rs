@@ -28,7 +28,7 @@ impl Memory {
     pub(crate) fn start(&mut self, operation: &Start) -> StartOutcome {
         let mut seen = self.start_seen(self.flow(&operation.handle), &operation.asking.project, &operation.address);
         seen.known_flow = operation.known_handle().and_then(|handle| self.flow(&handle)).cloned();
-        seen.prover = operation.asking.proof.and_then(DeviceProof::session).and_then(|session| self.prover(session));
+        seen.provers = self.provers(operation.asking.proof);
         seen.caller = operation.change.as_ref().and_then(|change| self.caller(change.session));
         self.apply(operation.decide(seen))
     }
@@ -36,10 +36,11 @@ impl Memory {
     pub(crate) fn resend(&mut self, operation: &Resend) -> StartOutcome {
         let flow = self.flow(&operation.handle);
         let address = flow.and_then(|flow| flow.challenge.as_ref()).map(|challenge| challenge.address.clone());
-        let seen = match address {
+        let mut seen = match address {
             Some(address) => self.start_seen(flow, &operation.asking.project, &address),
             None => StartSeen { flow: flow.cloned(), ..StartSeen::default() },
         };
+        seen.provers = self.provers(operation.asking.proof);
         self.apply(operation.decide(seen))
     }
 
@@ -52,7 +53,7 @@ impl Memory {
             }
             seen.flows.push(flow);
         }
-        seen.prover = operation.proof.and_then(DeviceProof::session).and_then(|session| self.prover(session));
+        seen.provers = self.provers(operation.proof);
         self.apply(operation.decide(seen))
     }
 
@@ -160,7 +161,7 @@ impl Memory {
             known_flow: None,
             owner: self.owner(project, address),
             budget: self.budget(project, address),
-            prover: None,
+            provers: Vec::new(),
             caller: None,
         }
     }
@@ -169,9 +170,14 @@ impl Memory {
         self.budgets.get(&(project.clone(), address.clone())).cloned().unwrap_or_default()
     }
 
-    fn prover(&self, session: SessionId) -> Option<Prover> {
-        let session = self.sessions.get(&session)?;
-        Some(Prover { identity: session.identity, proved_at: session.issued_at })
+    fn provers(&self, proof: Option<DeviceProof>) -> Vec<Prover> {
+        let is_shown = |session: &&Session| match proof {
+            Some(DeviceProof::Session(id)) => session.id == id,
+            Some(DeviceProof::Device(device)) => session.device == Some(device),
+            Some(DeviceProof::Identity { .. }) | None => false,
+        };
+        let prover = |session: &Session| Prover { identity: session.identity, proved_at: session.issued_at };
+        self.sessions.values().filter(is_shown).map(prover).collect()
     }
 
     fn apply<T>(&mut self, decision: Decision<T>) -> T {

@@ -76,7 +76,7 @@ impl Load for Start {
         }
         let budget = trip.add(budget::of(link, project, &self.address));
         let owner = trip.add(identity::owner(link, project, &self.address));
-        let prover = prover(link, &mut trip, self.asking.proof);
+        let provers = provers(link, &mut trip, self.asking.proof);
         let caller = self.change.as_ref().map(|change| trip.add(session::caller(link, change.session)));
         let mut answers = trip.run().await?;
         let flows = flow::read_all(&answers.take(flows))?;
@@ -87,7 +87,7 @@ impl Load for Start {
             known_flow: self.known_handle().and_then(of),
             owner: identity::read_owner(&answers.take(owner))?,
             budget: budget::read_one(&answers.take(budget))?,
-            prover: session::read_prover(&answers.take_if(prover))?,
+            provers: session::read_provers(&answers.take_if(provers))?,
             caller: session::read_callers(&answers.take_if(caller))?.pop(),
         };
         Ok(Loaded { seen, present })
@@ -104,7 +104,7 @@ impl Load for Resend {
         }
         let budget = trip.add(budget::of_flow(link, &self.handle, project));
         let owner = trip.add(identity::owner_of_flow(link, &self.handle, project));
-        let prover = prover(link, &mut trip, self.asking.proof);
+        let provers = provers(link, &mut trip, self.asking.proof);
         let mut answers = trip.run().await?;
         let flow = flow::read_one(&answers.take(flow))?;
         let present = Present::of(flow.as_slice());
@@ -113,7 +113,7 @@ impl Load for Resend {
             known_flow: None,
             owner: identity::read_owner(&answers.take(owner))?,
             budget: budget::read_one(&answers.take(budget))?,
-            prover: session::read_prover(&answers.take_if(prover))?,
+            provers: session::read_provers(&answers.take_if(provers))?,
             caller: None,
         };
         Ok(Loaded { seen, present })
@@ -152,7 +152,7 @@ impl Load for Verify {
         let identities = trip.add(identity::lock_concerned(link, &handles));
         let addresses = trip.add(identity::addresses_of_concerned(link, &handles));
         let devices = trip.add(device::lock_of_flows(link, &handles));
-        let prover = prover(link, &mut trip, self.proof);
+        let provers = provers(link, &mut trip, self.proof);
         let mut answers = trip.run().await?;
         let flows = flow::read_all(&answers.take(flows))?;
         let locked = Locked::read(&answers.take(identities), &answers.take(addresses))?;
@@ -163,7 +163,8 @@ impl Load for Verify {
         let mut present = Present::of(&flows);
         present.devices = devices.iter().map(|device| device.id).collect();
         present.is_wide = breadth == Breadth::Wide;
-        let mut seen = VerifySeen { prover: session::read_prover(&answers.take_if(prover))?, ..VerifySeen::default() };
+        let mut seen =
+            VerifySeen { provers: session::read_provers(&answers.take_if(provers))?, ..VerifySeen::default() };
         let spent = budget::read_all(&answers.take(budgets))?;
         let found = self.handles.iter().filter_map(|handle| flows.iter().find(|flow| flow.handle == *handle));
         for flow in found {
@@ -186,9 +187,13 @@ impl Load for Verify {
     }
 }
 
-/// Asks who was proved in the session that a request shows.
-fn prover<'a>(link: &'a Link, trip: &mut Trip<'a>, proof: Option<DeviceProof>) -> Option<Place> {
-    proof.and_then(DeviceProof::session).map(|session| trip.add(session::prover(link, session)))
+/// Asks who was proved in the session, or at the device, that a request shows.
+fn provers<'a>(link: &'a Link, trip: &mut Trip<'a>, proof: Option<DeviceProof>) -> Option<Place> {
+    match proof? {
+        DeviceProof::Session(session) => Some(trip.add(session::prover(link, session))),
+        DeviceProof::Device(device) => Some(trip.add(session::provers_at(link, device))),
+        DeviceProof::Identity { .. } => None,
+    }
 }
 
 impl Load for Refresh {

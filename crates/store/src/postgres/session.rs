@@ -1,6 +1,6 @@
 //! Sessions: loaders and appliers.
 
-use engine::{Account, Caller, DeviceId, IdentityId, Prover, Session, SessionId, StoreError, Timestamp};
+use engine::{Account, Caller, DeviceId, IdentityId, Prover, SIGN_INS_SEEN, Session, SessionId, StoreError, Timestamp};
 use tokio_postgres::Row;
 
 use super::connect::Link;
@@ -39,6 +39,7 @@ macro_rules! callers {
 statements! {
     CALLER = callers!("sessions.id = $1");
     PROVER = "SELECT id, identity_id, issued_at FROM sessions WHERE id = $1";
+    PROVERS_AT = "SELECT id, identity_id, issued_at FROM sessions WHERE device_id = $1 ORDER BY id DESC LIMIT $2";
     LOCK = concat!("SELECT ", columns!(), " FROM sessions WHERE id = $1 FOR UPDATE");
     IDENTITY_OF = concat!(
         "SELECT ", identity_columns!(), ", ", address_columns!(), " FROM sessions \
@@ -121,12 +122,19 @@ pub(super) async fn prover(link: &Link, id: SessionId) -> Answer {
     ask(link, PROVER, &[&id.get()]).await
 }
 
-/// Reads who was proved in the session that there may be.
-pub(super) fn read_prover(rows: &[Row]) -> Result<Option<Prover>, StoreError> {
-    let Some(row) = rows.first() else { return Ok(None) };
-    let cells = Cells::new(row, "sessions", 0)?;
-    let identity = IdentityId::new(cells.get(1, "identity_id")?);
-    Ok(Some(Prover { identity, proved_at: cells.time(2, "issued_at")? }))
+/// Who was proved in the newest sessions of a device, over or not. That needs no lock either: a sign-in that is under way is none yet.
+pub(super) async fn provers_at(link: &Link, device: DeviceId) -> Answer {
+    ask(link, PROVERS_AT, &[&device.get(), &i64::from(SIGN_INS_SEEN)]).await
+}
+
+/// Reads who was proved in sessions.
+pub(super) fn read_provers(rows: &[Row]) -> Result<Vec<Prover>, StoreError> {
+    let prover = |row: &Row| {
+        let cells = Cells::new(row, "sessions", 0)?;
+        let identity = IdentityId::new(cells.get(1, "identity_id")?);
+        Ok(Prover { identity, proved_at: cells.time(2, "issued_at")? })
+    };
+    rows.iter().map(prover).collect()
 }
 
 /// A session, locked.

@@ -40,7 +40,7 @@ impl Load for Start {
             },
             owner: identity::owner(connection, &self.asking.project, &self.address)?,
             budget: budget::of(connection, &self.asking.project, &self.address)?,
-            prover: prover(connection, self.asking.proof)?,
+            provers: provers(connection, self.asking.proof)?,
             caller: match &self.change {
                 Some(change) => session::caller(connection, change.session)?,
                 None => None,
@@ -55,7 +55,7 @@ impl Load for Resend {
         if let Some(challenge) = seen.flow.as_ref().and_then(|flow| flow.challenge.as_ref()) {
             seen.owner = identity::owner(connection, &self.asking.project, &challenge.address)?;
             seen.budget = budget::of(connection, &self.asking.project, &challenge.address)?;
-            seen.prover = prover(connection, self.asking.proof)?;
+            seen.provers = provers(connection, self.asking.proof)?;
         }
         Ok(seen)
     }
@@ -75,7 +75,7 @@ impl Load for Annotate {
 
 impl Load for Verify {
     fn load(&self, connection: &Connection) -> Result<VerifySeen, StoreError> {
-        let mut seen = VerifySeen { prover: prover(connection, self.proof)?, ..VerifySeen::default() };
+        let mut seen = VerifySeen { provers: provers(connection, self.proof)?, ..VerifySeen::default() };
         for handle in &self.handles {
             let Some(flow) = flow::by_handle(connection, handle)? else { continue };
             let owner = match &flow.challenge {
@@ -100,11 +100,12 @@ impl Load for Verify {
     }
 }
 
-/// Who was proved in the session that a request shows.
-fn prover(connection: &Connection, proof: Option<DeviceProof>) -> Result<Option<Prover>, StoreError> {
-    match proof.and_then(DeviceProof::session) {
-        Some(session) => session::prover(connection, session),
-        None => Ok(None),
+/// Who was proved in the session, or at the device, that a request shows.
+fn provers(connection: &Connection, proof: Option<DeviceProof>) -> Result<Vec<Prover>, StoreError> {
+    match proof {
+        Some(DeviceProof::Session(session)) => session::prover(connection, session),
+        Some(DeviceProof::Device(device)) => session::provers_at(connection, device),
+        Some(DeviceProof::Identity { .. }) | None => Ok(Vec::new()),
     }
 }
 

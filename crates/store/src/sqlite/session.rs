@@ -1,7 +1,7 @@
 //! Sessions: loaders and appliers.
 
-use engine::{Caller, DeviceId, IdentityId, Prover, Session, SessionId, StoreError, Timestamp};
-use rusqlite::{Connection, Row, params};
+use engine::{Caller, DeviceId, IdentityId, Prover, SIGN_INS_SEEN, Session, SessionId, StoreError, Timestamp};
+use rusqlite::{Connection, Params, Row, params};
 
 use super::row::Cells;
 use super::{device, identity};
@@ -46,13 +46,25 @@ pub(super) fn caller(connection: &Connection, id: SessionId) -> Result<Option<Ca
 }
 
 /// Who was proved in a session, over or not.
-pub(super) fn prover(connection: &Connection, id: SessionId) -> Result<Option<Prover>, StoreError> {
-    let sql = "SELECT identity_id, issued_at FROM sessions WHERE id = ?1";
+pub(super) fn prover(connection: &Connection, id: SessionId) -> Result<Vec<Prover>, StoreError> {
+    provers(connection, "SELECT identity_id, issued_at FROM sessions WHERE id = ?1", params![id.get()])
+}
+
+/// Who was proved in the newest sessions of a device, over or not.
+pub(super) fn provers_at(connection: &Connection, device: DeviceId) -> Result<Vec<Prover>, StoreError> {
+    let sql = "SELECT identity_id, issued_at FROM sessions WHERE device_id = ?1 ORDER BY id DESC LIMIT ?2";
+    provers(connection, sql, params![device.get(), SIGN_INS_SEEN])
+}
+
+fn provers(connection: &Connection, sql: &str, parameters: impl Params) -> Result<Vec<Prover>, StoreError> {
     let mut statement = connection.prepare_cached(sql).map_err(driver)?;
-    let mut rows = statement.query(params![id.get()]).map_err(driver)?;
-    let Some(row) = rows.next().map_err(driver)? else { return Ok(None) };
-    let identity = IdentityId::new(row.get(0).map_err(driver)?);
-    Ok(Some(Prover { identity, proved_at: Timestamp::from_millis(row.get(1).map_err(driver)?) }))
+    let mut rows = statement.query(parameters).map_err(driver)?;
+    let mut provers = Vec::new();
+    while let Some(row) = rows.next().map_err(driver)? {
+        let identity = IdentityId::new(row.get(0).map_err(driver)?);
+        provers.push(Prover { identity, proved_at: Timestamp::from_millis(row.get(1).map_err(driver)?) });
+    }
+    Ok(provers)
 }
 
 /// The sessions of an identity that are not over at `now`, the oldest first.

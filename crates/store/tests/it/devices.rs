@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use engine::{
-    Context, Device, DeviceChange, DeviceId, DeviceView, FLOWS_SHOWN, KNOWN_FOR, NewFlow, Purpose, Refusal, Swept,
-    Verified,
+    Attempt, CodeFormat, Context, Device, DeviceChange, DeviceId, DeviceProof, DeviceView, FLOWS_SHOWN, KNOWN_FOR,
+    Naming, NewFlow, Purpose, Refusal, ResendMode, SIGN_INS_SEEN, Sessions, Swept, Verified,
 };
-use testkit::world::{LIFE, World};
+use testkit::world::{LIFE, World, other_than};
 
 use crate::support::*;
 
@@ -134,7 +134,7 @@ async fn a_session_that_ended_elsewhere_is_no_devices_active_one() {
     let world = world!();
     let device = world.engine.new_device_id(&world.context());
     let session = sign_in(&world, device, "ada").await.session.unwrap();
-    world.engine.end_sessions(&world.context(), session.id, engine::Sessions::OfIdentity).await.unwrap();
+    world.engine.end_sessions(&world.context(), session.id, Sessions::OfIdentity).await.unwrap();
     let seen = view(&world, device).await;
     assert_eq!((seen.device.active, seen.callers.len(), seen.device.generation), (None, 0, 1));
 }
@@ -185,4 +185,51 @@ async fn a_device_goes_with_its_last_session() {
     assert_eq!((swept.sessions, swept.others), (1, 1));
     assert_eq!(world.engine.sweep().await.unwrap(), Swept::default());
     assert_eq!(devices().await, None);
+}
+
+/// How a code looks that `address` is sent by whoever shows `proof`, asked for in a flow of its own and there once more, and whether it
+/// passes then.
+async fn asked(world: &World, key: &str, proof: Option<DeviceProof>) -> (CodeFormat, bool) {
+    let context = Context { proof, ..world.context() };
+    let started = world.engine.start_challenge(&context, world.challenge(key, Purpose::SignIn, &address("ada"))).await;
+    let format = started.unwrap().flow.challenge.unwrap().format;
+    world.clock.advance(Duration::from_secs(3));
+    let again = world.engine.resend(&context, world.handle(key), Naming::Public, ResendMode::NewCode).await;
+    assert_eq!(again.unwrap().flow.challenge.unwrap().format, format);
+    let code = world.code(&address("ada")).await.unwrap();
+    let attempt = Attempt { handles: &[world.handle(key)], code: &code, session: None };
+    (format, world.engine.verify(&context, attempt).await.is_ok())
+}
+
+#[tokio::test]
+async fn st_08_a_device_knows_whoever_was_signed_in_at_it_though_strangers_have_spent_their_guesses() {
+    const SHORT: CodeFormat = CodeFormat::SIX_DIGITS;
+    let world = world!();
+    let [device, other] = [(); 2].map(|()| world.engine.new_device_id(&world.context()));
+    let ada = sign_in(&world, device, "ada").await.session.unwrap();
+    let grace = sign_in(&world, device, "grace").await.session.unwrap();
+    sign_in(&world, other, "grace").await;
+    // Both leave: she at the device, and everybody else there with all that she has.
+    world.engine.change_device(&world.context(), device, DeviceChange::SignOut(Some(ada.id))).await.unwrap();
+    world.engine.end_sessions(&world.context(), grace.id, Sessions::OfIdentity).await.unwrap();
+    for number in 0..5 {
+        let key = format!("attack {number}");
+        world.start(&key, Purpose::SignIn, &address("ada")).await.unwrap();
+        let wrong = other_than(&world.code(&address("ada")).await.unwrap());
+        assert!(matches!(world.verify(&key, &wrong).await, refused!(Refusal::CodeMismatch { .. })));
+    }
+    for (key, proof, expected) in [
+        ("a stranger", None, SHORT.long()),
+        ("her device", Some(DeviceProof::Device(device)), SHORT),
+        ("her session", Some(DeviceProof::Session(ada.id)), SHORT),
+        ("another device", Some(DeviceProof::Device(other)), SHORT.long()),
+        ("another's session", Some(DeviceProof::Session(grace.id)), SHORT.long()),
+    ] {
+        assert_eq!(asked(&world, key, proof).await, (expected, true), "{key}");
+    }
+    // Far more sign-ins than anybody needs are not all looked at.
+    for _ in 1..SIGN_INS_SEEN {
+        sign_in(&world, device, "grace").await;
+    }
+    assert_eq!(asked(&world, "crowded out", Some(DeviceProof::Device(device))).await, (SHORT.long(), true));
 }

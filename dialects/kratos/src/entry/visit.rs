@@ -63,9 +63,10 @@ impl<'a, F: Entry> Visit<'a, F> {
         let no_flow = || Status::bad_request("The query parameter flow must be the id of a flow");
         let id = asked.flow_id().ok_or_else(no_flow)?;
         let journey = Journey::read(shared, F::KIND, id).await?.ok_or_else(Status::no_such_thing)?;
-        let context = shared.context(&asked.client);
+        let presented = Presented::of(shared, &asked.headers);
+        let context = shared.known_context(&asked.client, presented);
         let csrf = Csrf::sent(&shared.config, &asked.headers);
-        let caller = shared.caller(&context, Presented::of(shared, &asked.headers)).await?;
+        let caller = shared.caller(&context, presented).await?;
         Ok(Self { shared, asked, context, csrf, journey, caller })
     }
 
@@ -166,12 +167,15 @@ impl<'a, F: Entry> Visit<'a, F> {
             self.journey.flow.challenge.as_ref().map_or(self.context.now, |challenge| challenge.expires_at);
         match refusal {
             // The engine has counted it, and that is seen.
-            Refusal::CodeMismatch { left: _ } => self.shown(None),
+            Refusal::CodeMismatch { left: _ } if self.journey.memo.is_missed(self.journey.moment()) => self.shown(None),
             Refusal::CodeExpired if self.shared.config.profile.replaces_flow_of_expired_code() => {
                 self.expire(code_ended).await
             }
-            // Right, but whoever had the address has it no more. That is not told from a wrong code.
-            Refusal::CodeExpired | Refusal::IdentityNotFound => self.tell(None, F::PHRASES.wrong_code).await,
+            // What was not compared was not counted; or it was right, but whoever had the address has it no more. Neither is told from a
+            // wrong code.
+            Refusal::CodeMismatch { left: _ } | Refusal::CodeExpired | Refusal::IdentityNotFound => {
+                self.tell(None, F::PHRASES.wrong_code).await
+            }
             Refusal::FlowExpired => self.expire(self.journey.flow.expires_at).await,
             Refusal::FlowPassed => self.tell(None, F::PHRASES.passed).await,
             Refusal::AttemptsExhausted => {

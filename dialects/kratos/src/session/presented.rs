@@ -1,9 +1,9 @@
 //! By what a request shows that somebody is signed in: a token in a header, the cookie, or a bearer token, in this order.
 
-use engine::{Caller, Context, Error, Refusal, SessionId};
+use engine::{Caller, Context, DeviceProof, Error, Refusal, SessionId};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
-use web::cookie;
+use web::{Client, cookie};
 
 use crate::Shared;
 use crate::error::Status;
@@ -45,6 +45,12 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 impl Shared {
+    /// The context of a request that may come from a device that an address knows: one that presents a session, over or not.
+    pub(crate) fn known_context<'a>(&'a self, client: &'a Client, presented: Option<Presented>) -> Context<'a> {
+        let proof = presented.map(|presented| DeviceProof::Session(presented.session));
+        Context { proof, ..self.context(client) }
+    }
+
     /// Who is signed in.
     ///
     /// # Errors

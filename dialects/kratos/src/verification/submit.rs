@@ -22,6 +22,7 @@ use crate::error::Status;
 use crate::flow::{self, Journey, Kind, respond_with, written};
 use crate::memo::{FlowType, seal_code};
 use crate::request::Asked;
+use crate::session::Presented;
 use crate::ui::{Message, Phrase};
 
 /// The longest value that is kept to be typed again or quoted; of a longer one, its beginning.
@@ -41,7 +42,7 @@ pub(super) async fn submit(Extracted(shared): Extracted<Arc<Shared>>, asked: Ask
         }
         Err(status) => return asked.fail(&shared, status).await,
     };
-    let context = shared.context(&asked.client);
+    let context = shared.known_context(&asked.client, Presented::of(&shared, &asked.headers));
     let csrf = Csrf::sent(&shared.config, &asked.headers);
     let turn = Turn { shared: &shared, asked: &asked, context, csrf, journey };
     // Whoever asks for the head of an answer looks whether a link leads anywhere, and nothing comes of it.
@@ -176,13 +177,16 @@ impl Turn<'_> {
             self.journey.flow = *flow;
         }
         match refusal {
-            Refusal::CodeMismatch { left: _ } => self.advanced(Some(payload)),
+            Refusal::CodeMismatch { left: _ } if self.journey.memo.is_missed(self.journey.moment()) => {
+                self.advanced(Some(payload))
+            }
             Refusal::CodeExpired if self.shared.config.profile.replaces_flow_of_expired_code() => {
                 let ended = self.journey.flow.challenge.as_ref().map(|challenge| challenge.expires_at);
                 let ended = ended.unwrap_or(self.context.now);
                 self.replace(Because::Expired(ended), expired(ended)).await
             }
-            Refusal::CodeExpired => {
+            // What was not compared was not counted, and looks like a wrong one.
+            Refusal::CodeMismatch { left: _ } | Refusal::CodeExpired => {
                 let moment = self.journey.moment();
                 self.journey.memo.replace(Phrase::WrongVerificationCode, moment);
                 match self.journey.keep(self.shared).await {

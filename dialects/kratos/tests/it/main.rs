@@ -23,6 +23,8 @@ mod login;
 #[cfg(test)]
 mod logout;
 #[cfg(test)]
+mod proofs;
+#[cfg(test)]
 mod registration;
 #[cfg(test)]
 mod replacement;

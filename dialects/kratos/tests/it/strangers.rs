@@ -1,4 +1,5 @@
-//! Who cannot find out who has an account (ST-34), and who cannot have our mails say where he is (ST-13).
+//! Who cannot find out who has an account (ST-34) or when his guesses are not compared any more (ST-08), and who cannot have our mails
+//! say where he is (ST-13).
 
 use engine::MessageKind;
 use http::Method;
@@ -95,5 +96,38 @@ async fn st_13_no_header_gets_into_a_mail_or_a_link() {
         let again = native.ask(json(&submit(&id), json!({"code": code}).to_string())).await;
         let next = native.ask(native.request(Method::GET, &crate::verifying::read(&again.error().2), lie, "")).await;
         assert!(!next.is(200).body.contains("evil"), "{lie:?}");
+    }
+}
+
+#[tokio::test]
+async fn st_08_a_code_that_is_not_compared_looks_like_a_wrong_one() {
+    for kind in ["login", "verification", "registration"] {
+        let mounted = Mounted::new().await;
+        let email = if kind == "registration" { NOBODY } else { ADA };
+        if email == ADA {
+            mounted.person(ADA).await;
+        }
+        let native = mounted.native();
+        let [first, second] = [native.enter(kind).await, native.enter(kind).await];
+        let mut body = match kind {
+            "login" => json!({"method": "code", "identifier": email}),
+            "registration" => json!({"method": "code", "traits": {"email": email}}),
+            _ => json!({"method": "code", "email": email}),
+        };
+        for id in [&first, &second] {
+            native.hand_in(kind, id, &body).await;
+        }
+        body["code"] = "00000x".into();
+        let seen = async |id: &str| {
+            let answers = [native.hand_in(kind, id, &body).await, native.look(kind, id).await];
+            answers.map(|answer| answer.masked(id, email))
+        };
+        let compared = seen(&first).await;
+        for _ in 0..4 {
+            native.hand_in(kind, &first, &body).await;
+        }
+        for _ in 0..2 {
+            assert_eq!(seen(&second).await, compared, "{kind}");
+        }
     }
 }

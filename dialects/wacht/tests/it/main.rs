@@ -7,6 +7,8 @@ mod faults;
 #[cfg(test)]
 mod page;
 #[cfg(test)]
+mod proofs;
+#[cfg(test)]
 mod requests;
 #[cfg(test)]
 mod rotation;
