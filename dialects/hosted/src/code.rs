@@ -125,7 +125,7 @@ impl Shared {
         if is_foreign(headers) {
             return Err(Told::Foreign);
         }
-        let context = self.context(client);
+        let context = self.known_context(client, headers);
         let browser = self.sender(&context, headers, form.token.as_deref()).ok_or(Told::BeginAgain)?;
         let key = FlowKey::of(self, &context, headers).ok_or(Told::BeginAgain)?;
         let code = form.code.as_deref().unwrap_or("");
@@ -157,8 +157,9 @@ impl Shared {
         let signed_in = SignedIn { at: session.issued_at };
         let url = sign_in.signed_in_url(&self.engine, context, &self.origin, sealed, who, &signed_in).await;
         let url = url.map_err(|error| Told::fault(&error))?;
+        let device = self.device_cookie(context, session).map_err(|error| Told::fault(&error))?;
         let mut response = respond::see_other(&url).map_err(|_| Told::BeginAgain)?;
-        for cookie in [self.session_cookie(session), self.flow_cookie.clear()].into_iter().flatten() {
+        for cookie in [self.session_cookie(session), device, self.flow_cookie.clear()].into_iter().flatten() {
             response.headers_mut().append(header::SET_COOKIE, cookie);
         }
         Ok(response)
@@ -204,7 +205,7 @@ impl Shared {
         if is_foreign(headers) {
             return Err(Told::Foreign);
         }
-        let context = self.context(client);
+        let context = self.known_context(client, headers);
         self.sender(&context, headers, form.token.as_deref()).ok_or(Told::BeginAgain)?;
         let (key, standing) = self.standing(&context, headers).await?;
         let address = standing.flow.challenge.as_ref().map(|challenge| challenge.address.clone());

@@ -53,6 +53,8 @@ struct Shared {
     flow_cookie: PageCookie,
     /// Names the session of whoever signed in with it.
     session_cookie: PageCookie,
+    /// Says who did, also after signing out.
+    device_cookie: PageCookie,
     pages: HostedPages,
 }
 
@@ -73,6 +75,7 @@ impl Dialect for Hosted {
             session_life: Duration::from_hours(session_hours),
             flow_cookie: PageCookie::new("flow", &app.origin),
             session_cookie: PageCookie::new("session", &app.origin),
+            device_cookie: PageCookie::new("device", &app.origin),
             origin: app.origin,
             pages,
         });

@@ -98,7 +98,7 @@ impl Shared {
         if is_foreign(headers) {
             return Err(Told::Foreign);
         }
-        let context = self.context(client);
+        let context = self.known_context(client, headers);
         let sealed = form.request.as_deref().unwrap_or("");
         let sign_in = SignIn::open(&self.engine, &context, sealed).ok_or(Told::BeginAgain)?;
         let browser = self.sender(&context, headers, form.token.as_deref()).ok_or(Told::BeginAgain)?;

@@ -1,9 +1,11 @@
-//! What a browser brings along: who signed in with it, and the flow it is in.
+//! What a browser brings along: who signed in with it, who did before, and the flow it is in.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use engine::{Caller, Context, Error, Handle, Session, SessionId};
+use engine::{Caller, Context, DeviceProof, Error, Handle, IdentityId, KNOWN_FOR, Session, SessionId, Timestamp};
 use http::{HeaderMap, HeaderValue};
+use serde::{Deserialize, Serialize};
+use web::Client;
 use web::hand_over::{PATIENCE, open, seal};
 
 use crate::{NAME, Shared};
@@ -41,6 +43,18 @@ fn place(context: &Context<'_>) -> String {
     format!("hosted.flow/{}", context.project.id)
 }
 
+/// Who signed in with a browser last, and when. It stays when he signs out, and opens nothing: it says no more than that the browser
+/// is not a stranger's.
+#[derive(Serialize, Deserialize)]
+struct Device {
+    identity: i64,
+    proved_at: Timestamp,
+}
+
+fn device_place(context: &Context<'_>) -> String {
+    format!("hosted.device/{}", context.project.id)
+}
+
 impl Shared {
     /// Who signed in with this browser, if that still counts. A fault is a fault: nobody is asked again for it.
     pub(crate) async fn visitor(&self, context: &Context<'_>, headers: &HeaderMap) -> engine::Result<Option<Caller>> {
@@ -54,6 +68,29 @@ impl Shared {
             Err(Error::Refused { .. }) => Ok(None),
             Err(fault @ Error::Failed(_)) => Err(fault),
         }
+    }
+
+    /// The context of a request that asks for a code or brings one: it may come from a browser that the address knows.
+    pub(crate) fn known_context<'a>(&'a self, client: &'a Client, headers: &HeaderMap) -> Context<'a> {
+        let context = self.context(client);
+        let sealed = self.device_cookie.read(headers);
+        let device = sealed.and_then(|sealed| open(&self.engine, &device_place(&context), sealed));
+        let proof = device.map(|Device { identity, proved_at }| DeviceProof::Identity {
+            identity: IdentityId::new(identity),
+            proved_at,
+        });
+        Context { proof, ..context }
+    }
+
+    /// The cookie by which the browser is known from now on to whoever opened `session` in it.
+    pub(crate) fn device_cookie(
+        &self,
+        context: &Context<'_>,
+        session: &Session,
+    ) -> engine::Result<Option<HeaderValue>> {
+        let device = Device { identity: session.identity.get(), proved_at: session.issued_at };
+        let sealed = seal(&self.engine, &device_place(context), &device)?;
+        Ok(self.device_cookie.set(&sealed, Some(KNOWN_FOR)))
     }
 
     /// The cookie that names `session`.

@@ -22,7 +22,7 @@ const EMAIL: &str = "email";
 /// Only the user names his flow, but always by the same name: one that is over must make room for the next.
 const NAMING: Naming = Naming::Public;
 /// How codes look.
-const FORMAT: CodeFormat = CodeFormat { alphabet: Alphabet::UpperAlphanumeric, length: 6 };
+pub(crate) const FORMAT: CodeFormat = CodeFormat { alphabet: Alphabet::UpperAlphanumeric, length: 6 };
 /// How long an address that nobody proves is shown as the user's, and can be sent another code.
 const PENDING_LIFE: Duration = Duration::from_hours(24);
 /// The longest code that is compared, in Unicode scalar values.
@@ -75,7 +75,7 @@ impl Shared {
         let flow = match &pending {
             // In the flow itself, and not as a new start: another address that is set meanwhile must not be put back.
             Some(flow) if flow.is_live(call.context.now) => {
-                let sent = self.engine.resend(call.context, handle(call), NAMING, ResendMode::NewCode).await;
+                let sent = self.engine.resend(&call.context, handle(call), NAMING, ResendMode::NewCode).await;
                 sent.map_err(|error| Status::of(Method::Resend, error))?.flow
             }
             // Its code is over, or its guesses are: it is asked again, in its place.
@@ -97,7 +97,7 @@ impl Shared {
             return Err(Status::invalid_field("VerifyMyEmailRequest.Code", reason));
         }
         let attempt = Attempt { handles: &[handle(call)], code, session: None };
-        let verified = self.engine.verify(call.context, attempt).await;
+        let verified = self.engine.verify(&call.context, attempt).await;
         let verified = verified.map_err(|error| Status::of(Method::Verify, error))?;
         let shown = Shown { identity: &verified.identity, addresses: &verified.addresses, pending: None };
         Ok(VerifyMyEmailResponse { details: shown.details() })
@@ -154,7 +154,7 @@ impl Shared {
             max_attempts: None,
             device: None,
         };
-        let started = self.engine.start_challenge(call.context, challenge).await;
+        let started = self.engine.start_challenge(&call.context, challenge).await;
         let Started { flow, masked: _ } = started.map_err(|error| Status::of(method, error))?;
         Ok(flow)
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use engine::{Caller, Context, Refusal, SessionId};
+use engine::{Caller, Context, DeviceProof, Refusal, SessionId};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use web::hand_over;
 
@@ -23,28 +23,24 @@ const KEY_POLLS: u32 = 500;
 /// A call whose token is good.
 #[derive(Debug)]
 pub(crate) struct Call<'a> {
-    /// Where and when.
-    pub(crate) context: &'a Context<'a>,
+    /// Where and when, and that it comes from where the token's session was opened.
+    pub(crate) context: Context<'a>,
     /// Who.
     pub(crate) caller: Caller,
 }
 
 impl Shared {
     /// Judges the headers of a call, or its metadata, which are the same: one read of the store.
-    pub(crate) async fn authenticate<'a>(
-        &self,
-        context: &'a Context<'a>,
-        headers: &HeaderMap,
-    ) -> Result<Call<'a>, Status> {
+    pub(crate) async fn authenticate<'a>(&self, context: Context<'a>, headers: &HeaderMap) -> Result<Call<'a>, Status> {
         let token = bearer(headers)?;
-        self.wait_for_keys(context).await?;
-        let claims = hand_over::access_claims(&self.engine, context, &self.issuer, token);
+        self.wait_for_keys(&context).await?;
+        let claims = hand_over::access_claims(&self.engine, &context, &self.issuer, token);
         let claims = claims.map_err(|error| Status::of(Method::Read, error))?;
         let is_enough = |scope| scope == API_SCOPE || (scope == OPENID && !self.require_api_audience);
         if !claims.scope.split(' ').any(is_enough) {
             return Err(Status::token_invalid());
         }
-        let caller = self.engine.caller(context, SessionId::new(claims.sid)).await;
+        let caller = self.engine.caller(&context, SessionId::new(claims.sid)).await;
         let caller = caller.map_err(|error| Status::of(Method::Read, error))?;
         if caller.account.identity.id.get() != claims.sub {
             return Err(Status::of(Method::Read, Refusal::TokenInvalid.into()));
@@ -56,6 +52,7 @@ impl Shared {
         if organisation.is_some_and(|id| id != context.project.id.as_str().as_bytes()) {
             return Err(Status::no_such_organisation());
         }
+        let context = Context { proof: Some(DeviceProof::Session(caller.session.id)), ..context };
         Ok(Call { context, caller })
     }
 

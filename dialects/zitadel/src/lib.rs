@@ -14,7 +14,7 @@ mod user;
 
 use std::sync::Arc;
 
-use engine::{Algorithm, Context, Engine, Project};
+use engine::{Algorithm, CodeFormat, Context, Engine, Project};
 use serde::Deserialize;
 use web::{App, Client, ConfigError, Dialect, Surface, hand_over};
 
@@ -54,6 +54,10 @@ impl Dialect for Zitadel {
 
     fn algorithms(&self) -> &'static [Algorithm] {
         &[ALGORITHM]
+    }
+
+    fn code_formats(&self) -> &'static [CodeFormat] {
+        &[auth_service::FORMAT]
     }
 
     fn mount(&self, app: App, section: toml::Table) -> Result<Surface, ConfigError> {

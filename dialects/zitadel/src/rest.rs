@@ -45,8 +45,7 @@ async fn get_my_user(
     Extension(client): Extension<Client>,
     headers: HeaderMap,
 ) -> Response {
-    let context = shared.context(&client);
-    let answer = async { shared.get_my_user(&shared.authenticate(&context, &headers).await?).await };
+    let answer = async { shared.get_my_user(&shared.authenticate(shared.context(&client), &headers).await?).await };
     shared.respond(answer.await.map_err(Refused::from))
 }
 
@@ -56,8 +55,7 @@ async fn get_my_email(
     Extension(client): Extension<Client>,
     headers: HeaderMap,
 ) -> Response {
-    let context = shared.context(&client);
-    let answer = async { shared.get_my_email(&shared.authenticate(&context, &headers).await?).await };
+    let answer = async { shared.get_my_email(&shared.authenticate(shared.context(&client), &headers).await?).await };
     shared.respond(answer.await.map_err(Refused::from))
 }
 
@@ -68,11 +66,10 @@ async fn set_my_email(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    let context = shared.context(&client);
     let answer = async {
         let received = receive(&headers, body).await?;
         let request: SetMyEmailRequest<'_> = received.decode()?;
-        let call = shared.authenticate(&context, &headers).await?;
+        let call = shared.authenticate(shared.context(&client), &headers).await?;
         Ok(shared.set_my_email(&call, &request).await?)
     };
     shared.respond(answer.await)
@@ -85,11 +82,10 @@ async fn resend_my_email_verification(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    let context = shared.context(&client);
     let answer = async {
         let received = receive(&headers, body).await?;
         let request: ResendMyEmailVerificationRequest = received.decode()?;
-        let call = shared.authenticate(&context, &headers).await?;
+        let call = shared.authenticate(shared.context(&client), &headers).await?;
         Ok(shared.resend_my_email_verification(&call, &request).await?)
     };
     shared.respond(answer.await)
@@ -102,11 +98,10 @@ async fn verify_my_email(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    let context = shared.context(&client);
     let answer = async {
         let received = receive(&headers, body).await?;
         let request: VerifyMyEmailRequest<'_> = received.decode()?;
-        let call = shared.authenticate(&context, &headers).await?;
+        let call = shared.authenticate(shared.context(&client), &headers).await?;
         Ok(shared.verify_my_email(&call, &request).await?)
     };
     shared.respond(answer.await)

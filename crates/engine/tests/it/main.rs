@@ -31,4 +31,6 @@ mod support;
 #[cfg(test)]
 mod ticket;
 #[cfg(test)]
+mod uniform;
+#[cfg(test)]
 mod verify;

@@ -22,7 +22,7 @@ async fn an_address_and_a_code_and_one_is_back_signed_in() {
     assert_eq!((identity, ago), (owner.identity.id, Duration::ZERO));
     assert_eq!(
         visitor.cookies.keys().collect::<Vec<_>>(),
-        ["__Host-countersign-browser", "__Host-countersign-session"]
+        ["__Host-countersign-browser", "__Host-countersign-device", "__Host-countersign-session"]
     );
 }
 
@@ -40,12 +40,16 @@ async fn cookies_are_for_this_host_and_no_script() {
     let page = visitor.get("/sign-in/code").await;
     let answer = visitor.type_code(&page, &mounted.code().await).await;
     let set: Vec<_> = answer.headers.get_all("set-cookie").iter().map(|line| line.to_str().unwrap()).collect();
-    assert_eq!(set.len(), 2);
+    assert_eq!(set.len(), 3);
     assert!(
         set[0].starts_with("__Host-countersign-session=")
             && set[0].ends_with("; Max-Age=43200; HttpOnly; SameSite=Lax; Secure")
     );
-    assert_eq!(set[1], "__Host-countersign-flow=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax; Secure");
+    assert!(
+        set[1].starts_with("__Host-countersign-device=")
+            && set[1].ends_with("; Max-Age=7776000; HttpOnly; SameSite=Lax; Secure")
+    );
+    assert_eq!(set[2], "__Host-countersign-flow=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax; Secure");
 }
 
 #[tokio::test]

@@ -9,6 +9,8 @@ mod forms;
 #[cfg(test)]
 mod journey;
 #[cfg(test)]
+mod known;
+#[cfg(test)]
 mod proof;
 #[cfg(test)]
 mod remembered;

@@ -7,6 +7,8 @@ mod email;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod known;
+#[cfg(test)]
 mod recorded;
 #[cfg(test)]
 mod requests;

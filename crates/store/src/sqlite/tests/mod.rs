@@ -1,5 +1,6 @@
 //! The machinery under the store, on real files, with a table of its own.
 
+mod counted;
 mod crash;
 mod disk;
 mod opening;
