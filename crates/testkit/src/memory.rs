@@ -215,7 +215,7 @@ impl Store for MemoryStore {
     fn signing_keys(&self, project: ProjectId) -> Reply<'_, Vec<SealedKey>> {
         self.look(move |tables| {
             let mut keys: Vec<_> = tables.signing_keys.iter().filter(|key| key.project == project).cloned().collect();
-            keys.sort_by_key(|key| key.slot);
+            keys.sort_by_key(|key| (key.slot, key.algorithm.name()));
             keys
         })
     }
