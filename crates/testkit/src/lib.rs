@@ -1,5 +1,5 @@
-//! What tests are made of: a clock that stands still, randomness that repeats, an engine on a real database that goes away, a real
-//! PostgreSQL, a real SMTP server. For `dev-dependencies` only.
+//! What tests are made of: a clock that stands still, randomness that repeats, an engine on a real database that goes away, a store in
+//! memory, a real PostgreSQL, a real SMTP server. For `dev-dependencies` only.
 
 pub mod attack;
 pub mod cluster;
@@ -7,6 +7,7 @@ pub mod counted;
 pub mod env;
 pub mod folder;
 pub mod mailbox;
+pub mod memory;
 pub mod scripted;
 pub mod server;
 pub mod world;

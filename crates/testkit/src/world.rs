@@ -1,7 +1,7 @@
 //! An engine on a real store, with a clock to move and randomness that repeats.
 //!
-//! The store is on SQLite, in a temporary folder, unless a test asks for another [`Backend`] or `COUNTERSIGN_TEST_BACKEND=postgres`
-//! says so for all that do not ask.
+//! The store is on SQLite, in a temporary folder, unless a test asks for another [`Backend`] or `COUNTERSIGN_TEST_BACKEND` (`postgres`
+//! or `memory`) says so for all that do not ask.
 
 #![expect(clippy::expect_used, clippy::panic, reason = "in a test kit, what cannot go on fails the test")]
 
@@ -21,6 +21,7 @@ use crate::cluster::{Cluster, TestDatabase};
 use crate::counted::Counted;
 use crate::env::{ManualClock, SeededEntropy};
 use crate::folder::TempFolder;
+use crate::memory::MemoryStore;
 
 /// The surface that a [`World`] speaks as.
 pub const DIALECT: &str = "test";
@@ -70,6 +71,8 @@ pub fn unlimited() -> Policy {
 /// Which database a [`World`] is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Backend {
+    /// Maps of its own, without a database.
+    Memory,
     /// A file of its own.
     Sqlite,
     /// A database of its own in the process's cluster.
@@ -85,16 +88,34 @@ impl Backend {
         match std::env::var_os("COUNTERSIGN_TEST_BACKEND").as_deref().and_then(std::ffi::OsStr::to_str) {
             None | Some("" | "sqlite") => Self::Sqlite,
             Some("postgres") => Self::Postgres,
+            Some("memory") => Self::Memory,
             Some(other) => panic!("there is no backend {other}"),
         }
     }
 }
 
-/// Where a world's database is.
+/// Where a world's rows are.
 #[derive(Debug, Clone)]
 enum Place {
+    Memory(Arc<MemoryStore>),
     Folder(Arc<TempFolder>),
     Cluster(TestDatabase),
+}
+
+/// What was opened there.
+#[derive(Debug)]
+enum Opened {
+    Memory(Arc<MemoryStore>),
+    Database(Database),
+}
+
+impl Opened {
+    fn store(&self) -> Arc<dyn Store> {
+        match self {
+            Self::Memory(store) => Arc::clone(store) as Arc<dyn Store>,
+            Self::Database(database) => database.store(),
+        }
+    }
 }
 
 /// Everything below the surfaces, of one test alone.
@@ -108,7 +129,7 @@ pub struct World {
     pub calls: Arc<Counted>,
     /// What happened in it.
     pub events: Arc<Events>,
-    store: Database,
+    store: Opened,
     entropy: Arc<SeededEntropy>,
     policy: Policy,
     place: Place,
@@ -137,17 +158,19 @@ impl World {
     /// # Panics
     /// If it does not come up.
     pub async fn on(backend: Backend, policy: Policy) -> Option<Self> {
+        let events = Arc::<Events>::default();
         let place = match backend {
+            Backend::Memory => Place::Memory(Arc::new(MemoryStore::new(Arc::clone(&events) as Arc<dyn Observer>))),
             Backend::Sqlite => Place::Folder(Arc::new(TempFolder::new())),
             Backend::Postgres => Place::Cluster(Cluster::shared().await?.database().await),
         };
-        Some(Self::at(place, policy, Arc::default(), Arc::default(), 1).await)
+        Some(Self::at(place, policy, Arc::default(), events, 1).await)
     }
 
     /// Another node on the same PostgreSQL database, under the same clock: an engine of its own, on a store of its own.
     ///
     /// # Panics
-    /// If it does not come up, or the world is on SQLite, which is one process's.
+    /// If it does not come up, or the world is not on PostgreSQL: anything else is one process's.
     pub async fn beside(&self, seed: u64) -> Self {
         assert!(matches!(self.place, Place::Cluster(_)), "only PostgreSQL has several nodes");
         let (clock, events) = (Arc::clone(&self.clock), Arc::clone(&self.events));
@@ -203,37 +226,52 @@ impl World {
         Ok(())
     }
 
-    /// Stops: the database is closed, and another may open it.
+    /// Stops: the database is closed, and another may open it. What is in memory stays there.
     pub async fn stop(&self) {
-        if let (Database::Postgres(store), Some(number)) = (&self.store, &self.number) {
+        let Opened::Database(database) = &self.store else { return };
+        if let (Database::Postgres(store), Some(number)) = (database, &self.number) {
             // Closed already is as good: its number is free when it has been silent for long enough.
             let _ = store.return_number(number).await;
         }
-        self.store.close().await;
+        database.close().await;
     }
 
     /// Where the SQLite database is. Its log and index lie beside it.
     ///
     /// # Panics
-    /// If the world is on PostgreSQL.
+    /// If the world is not on SQLite.
     pub fn database(&self) -> PathBuf {
         match &self.place {
             Place::Folder(folder) => database(folder),
-            Place::Cluster(_) => panic!("the world is on PostgreSQL"),
+            Place::Memory(_) | Place::Cluster(_) => panic!("the world is not on SQLite"),
         }
     }
 
     /// The PostgreSQL database, if the world is on one.
     pub const fn postgres(&self) -> Option<&TestDatabase> {
         match &self.place {
-            Place::Folder(_) => None,
+            Place::Memory(_) | Place::Folder(_) => None,
             Place::Cluster(database) => Some(database),
         }
     }
 
-    /// The store as it was opened.
-    pub const fn opened(&self) -> &Database {
-        &self.store
+    /// The store in memory, if the world is on one.
+    pub fn memory(&self) -> Option<&MemoryStore> {
+        match &self.place {
+            Place::Memory(store) => Some(store),
+            Place::Folder(_) | Place::Cluster(_) => None,
+        }
+    }
+
+    /// The database as it was opened.
+    ///
+    /// # Panics
+    /// If the world is in memory.
+    pub fn opened(&self) -> &Database {
+        match &self.store {
+            Opened::Database(database) => database,
+            Opened::Memory(_) => panic!("the world is in memory"),
+        }
     }
 
     /// A session as it is kept.
@@ -314,8 +352,9 @@ fn database(folder: &TempFolder) -> PathBuf {
 }
 
 /// Opens the store, and takes a number for the node where there may be several.
-async fn open(place: &Place, events: &Arc<Events>, clock: &ManualClock) -> (Database, Option<NodeNumber>) {
+async fn open(place: &Place, events: &Arc<Events>, clock: &ManualClock) -> (Opened, Option<NodeNumber>) {
     let location = match place {
+        Place::Memory(store) => return (Opened::Memory(Arc::clone(store)), None),
         Place::Folder(folder) => Location::File(database(folder)),
         Place::Cluster(database) => Location::Url(database.url()),
     };
@@ -330,7 +369,7 @@ async fn open(place: &Place, events: &Arc<Events>, clock: &ManualClock) -> (Data
             Some(store.take_number(clock.now(), holder).await.expect("a number is free"))
         }
     };
-    (opened, number)
+    (Opened::Database(opened), number)
 }
 
 fn projects(policy: Policy) -> Projects {

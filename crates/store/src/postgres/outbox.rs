@@ -24,7 +24,7 @@ statements! {
     // What another courier takes at this moment is his.
     DUE = concat!(
         "SELECT ", columns!(), ", ", flow::columns!(), " FROM outbox LEFT JOIN flows ON flows.id = flow_id \
-         WHERE outbox.state = 'owed' AND due_at <= $1 ORDER BY due_at LIMIT $2 FOR UPDATE OF outbox SKIP LOCKED"
+         WHERE outbox.state = 'owed' AND due_at <= $1 ORDER BY due_at, outbox.id LIMIT $2 FOR UPDATE OF outbox SKIP LOCKED"
     );
     LOCK = concat!("SELECT ", columns!(), " FROM outbox WHERE id = ANY($1) ORDER BY id FOR UPDATE");
     LIST = concat!(

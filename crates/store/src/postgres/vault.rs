@@ -8,7 +8,7 @@ use super::row::Cells;
 use super::trip::{Answer, ask, statements};
 
 statements! {
-    SIGNING_KEYS = "SELECT kid, algorithm, slot, created_at, sealed FROM signing_keys WHERE project = $1 ORDER BY slot";
+    SIGNING_KEYS = "SELECT kid, algorithm, slot, created_at, sealed FROM signing_keys WHERE project = $1 ORDER BY slot, algorithm";
     ADD_SIGNING_KEY = "INSERT INTO signing_keys (project, algorithm, slot, kid, created_at, sealed) \
                        VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";
     META = "SELECT value FROM project_meta WHERE name = $1";

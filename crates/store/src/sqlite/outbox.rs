@@ -56,7 +56,7 @@ pub(super) fn due(
         columns!(),
         ", ",
         flow::columns!(),
-        " FROM outbox LEFT JOIN flows ON flows.id = flow_id WHERE outbox.state = 'owed' AND due_at <= ?1 ORDER BY due_at LIMIT ?2"
+        " FROM outbox LEFT JOIN flows ON flows.id = flow_id WHERE outbox.state = 'owed' AND due_at <= ?1 ORDER BY due_at, outbox.id LIMIT ?2"
     );
     let mut statement = connection.prepare_cached(sql).map_err(driver)?;
     let mut rows = statement.query(params![now.millis(), limit]).map_err(driver)?;

@@ -7,7 +7,8 @@ use crate::error::driver;
 
 /// The signing keys of a project, oldest first.
 pub(super) fn signing_keys(connection: &Connection, project: &ProjectId) -> Result<Vec<SealedKey>, StoreError> {
-    let sql = "SELECT kid, algorithm, slot, created_at, sealed FROM signing_keys WHERE project = ?1 ORDER BY slot";
+    let sql =
+        "SELECT kid, algorithm, slot, created_at, sealed FROM signing_keys WHERE project = ?1 ORDER BY slot, algorithm";
     let mut statement = connection.prepare_cached(sql).map_err(driver)?;
     let mut rows = statement.query(params![project.as_str()]).map_err(driver)?;
     let mut keys = Vec::new();

@@ -29,3 +29,5 @@ mod races;
 mod secrets;
 #[path = "tickets.rs"]
 mod tickets;
+#[path = "whole.rs"]
+mod whole;

@@ -4,6 +4,8 @@ use engine::{Address, Clock as _, Purpose, Verified};
 use rusqlite::Connection;
 use testkit::world::World;
 
+use crate::image;
+
 /// The pattern of an answer that refuses.
 macro_rules! refused {
     ($refusal:pat) => {
@@ -108,9 +110,10 @@ impl Look for World {
     }
 
     fn execute(&self, sql: &str) {
-        match self.postgres() {
-            Some(database) => drop(database.ask(sql)),
-            None => connection(self).execute_batch(sql).unwrap(),
+        match (self.postgres(), self.memory()) {
+            (Some(database), _) => drop(database.ask(sql)),
+            (None, Some(store)) => image::execute(store, sql),
+            (None, None) => connection(self).execute_batch(sql).unwrap(),
         }
     }
 
@@ -126,7 +129,11 @@ impl Look for World {
     }
 }
 
+/// A connection to the world's SQLite database, or to an image of what it has in memory.
 pub(crate) fn connection(world: &World) -> Connection {
+    if let Some(store) = world.memory() {
+        return image::of(&store.tables());
+    }
     let connection = Connection::open(world.database()).unwrap();
     connection.busy_timeout(std::time::Duration::from_secs(5)).unwrap();
     connection
