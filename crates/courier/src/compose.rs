@@ -137,7 +137,7 @@ impl Header for AutoResponseSuppress {
     }
 }
 
-/// Makes a mail of `words` to `recipient`. Message-ID and MIME boundary come from `id`, Date from `date`.
+/// Makes a mail of `words` to the mailbox of `recipient`. Message-ID and MIME boundary come from `id`, Date from `date`.
 ///
 /// # Refusals
 /// Whatever does not fit into the place it is meant for: see [`ComposeError`].
@@ -149,11 +149,11 @@ pub fn compose(
     date: Timestamp,
 ) -> Result<Composed, ComposeError> {
     // Checked again: an address read back from a store was not parsed by this program.
-    let parsed = Address::email(recipient.as_str()).map_err(|_| ComposeError::Recipient)?;
-    if recipient.channel() != Channel::Email || parsed != *recipient {
+    let parsed = Address::email(recipient.mailbox()).map_err(|_| ComposeError::Recipient)?;
+    if recipient.channel() != Channel::Email || parsed != *recipient || parsed.mailbox() != recipient.mailbox() {
         return Err(ComposeError::Recipient);
     }
-    let to: lettre::Address = recipient.as_str().parse().map_err(|_| ComposeError::Recipient)?;
+    let to: lettre::Address = recipient.mailbox().parse().map_err(|_| ComposeError::Recipient)?;
     if !is_one_line(&words.subject) {
         return Err(ComposeError::Subject);
     }

@@ -1,9 +1,13 @@
 //! Addresses: what a code is sent to.
 //!
-//! An [`Address`] is only made by parsing, is canonical from then on, and prints masked. Everything that compares, stores or
-//! mails uses the canonical form, so no two forms of one address can be two accounts, and a mail goes only to what is stored.
+//! An [`Address`] is only made by parsing and prints masked. It has two forms. The canonical one is what it is: everything that
+//! compares, finds, locks or counts uses that, so no two forms of one address can be two accounts. The other is the mailbox, as whoever
+//! gave the address wrote it: mail goes there. The two differ in the letter case of the part before the @ alone, of which only the host
+//! that has the mailbox knows whether it means anything.
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::error::Refusal;
@@ -36,11 +40,40 @@ impl Channel {
     }
 }
 
-/// A canonical address. `Display` and `Debug` mask it; [`Address::as_str`] is the whole.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// An address. Two are equal, and in order, as their canonical forms are, whatever their mailboxes. `Display` and `Debug` mask it;
+/// [`Address::as_str`] is the whole.
+#[derive(Clone)]
 pub struct Address {
     channel: Channel,
     value: String,
+    /// The mailbox, where that is not the canonical form.
+    written: Option<String>,
+}
+
+impl PartialEq for Address {
+    fn eq(&self, other: &Self) -> bool {
+        (self.channel, &self.value) == (other.channel, &other.value)
+    }
+}
+
+impl Eq for Address {}
+
+impl Hash for Address {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.channel, &self.value).hash(state);
+    }
+}
+
+impl PartialOrd for Address {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Address {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.channel, &self.value).cmp(&(other.channel, &other.value))
+    }
 }
 
 /// RFC 5321, 4.5.3.1: 64 octets before the @; RFC 3696, erratum 1690: 254 in all.
@@ -52,7 +85,8 @@ const LONGEST_LABEL: usize = 63;
 impl Address {
     /// Parses an e-mail address: a dot-atom, an @ and a domain name.
     ///
-    /// Surrounding white space is dropped, the whole is lower-cased, an international domain becomes its A-labels. Quoted
+    /// Surrounding white space is dropped, the whole is lower-cased, an international domain becomes its A-labels; the mailbox is
+    /// the same, but for the part before the @, which stays as it is written. Quoted
     /// local parts, comments, source routes, several addresses, address literals, and anything outside ASCII before the @
     /// are refused: mailers read those differently from each other, and people do not have them.
     ///
@@ -65,20 +99,17 @@ impl Address {
             return Err(Refusal::AddressMalformed);
         }
         let domain = canonical_domain(domain).ok_or(Refusal::AddressMalformed)?;
-        let mut value = String::with_capacity(local.len() + 1 + domain.len());
-        value.push_str(local);
-        value.make_ascii_lowercase();
-        value.push('@');
-        value.push_str(&domain);
-        if value.len() > LONGEST_EMAIL {
+        let mailbox = format!("{local}@{domain}");
+        if mailbox.len() > LONGEST_EMAIL {
             return Err(Refusal::AddressMalformed);
         }
-        Ok(Self { channel: Channel::Email, value })
+        Ok(Self::from_stored(Channel::Email, mailbox.to_ascii_lowercase(), mailbox))
     }
 
-    /// An address that was canonical when it was stored.
-    pub fn from_stored(channel: Channel, value: String) -> Self {
-        Self { channel, value }
+    /// An address whose canonical form and mailbox were what they are said to be when they were stored.
+    pub fn from_stored(channel: Channel, value: String, mailbox: String) -> Self {
+        let written = (mailbox != value).then_some(mailbox);
+        Self { channel, value, written }
     }
 
     /// How messages reach it.
@@ -86,9 +117,15 @@ impl Address {
         self.channel
     }
 
-    /// The whole canonical text: for the store, the mailer, and whoever owns it. Never for a log.
+    /// The whole canonical text: for the store, and whoever owns it. Never for a log.
     pub fn as_str(&self) -> &str {
         &self.value
+    }
+
+    /// Where mail goes: the address as whoever gave it wrote it. For the store and the mailer. Of an address that somebody owns, the
+    /// stored one's mailbox counts, never what a visitor typed. Never for a log.
+    pub fn mailbox(&self) -> &str {
+        self.written.as_deref().unwrap_or(&self.value)
     }
 
     /// Enough of it for its owner to recognise: `a***@example.com`, or the last two digits of a number.
@@ -165,6 +202,29 @@ mod tests {
         ] {
             assert_eq!(Address::email(typed).unwrap().as_str(), canonical, "{typed}");
         }
+    }
+
+    #[test]
+    fn st_16_the_mailbox_is_as_it_was_written_and_what_an_address_is_does_not_depend_on_it() {
+        let plain = Address::email("ada.lovelace+x@bücher.example").unwrap();
+        for (typed, mailbox) in [
+            ("ada.lovelace+x@bücher.example", "ada.lovelace+x@xn--bcher-kva.example"),
+            ("Ada.Lovelace+X@bücher.example", "Ada.Lovelace+X@xn--bcher-kva.example"),
+            (" ADA.lovelace+x@BÜCHER.Example\n", "ADA.lovelace+x@xn--bcher-kva.example"),
+            ("ada.lovelace+x@XN--BCHER-KVA.example", "ada.lovelace+x@xn--bcher-kva.example"),
+        ] {
+            let address = Address::email(typed).unwrap();
+            assert_eq!(address.mailbox(), mailbox, "{typed}");
+            assert_eq!(address.as_str(), "ada.lovelace+x@xn--bcher-kva.example", "{typed}");
+            assert_eq!((&address, address.cmp(&plain)), (&plain, Ordering::Equal), "{typed}");
+            assert!(std::collections::HashSet::from([plain.clone()]).contains(&address), "{typed}");
+            assert_eq!(address.to_string(), plain.to_string(), "{typed}");
+            let (canonical, mailbox) = (address.as_str().to_owned(), mailbox.to_owned());
+            let stored = Address::from_stored(Channel::Email, canonical, mailbox.clone());
+            assert_eq!((&stored, stored.mailbox()), (&address, mailbox.as_str()), "{typed}");
+        }
+        let other = Address::email("Ada.Lovelace@bücher.example").unwrap();
+        assert!(other != plain && other.cmp(&plain) == other.as_str().cmp(plain.as_str()));
     }
 
     #[test]

@@ -171,6 +171,9 @@ impl Asking {
     ) -> Decision<StartOutcome> {
         let mut writes = Vec::with_capacity(4);
         let format = self.form(question.format, flow.challenge.as_ref(), &purse);
+        // Mail to an address that somebody owns goes to the mailbox that is stored with it, whatever was typed now.
+        let address = owner.map_or(question.address, |owner| &owner.address.address);
+        let question = Question { address, format, ..*question };
         if let Some(limit) = &self.send_limit {
             let Purse { mut budget, standing } = purse;
             let spent = budget.spent_mut(standing);
@@ -192,17 +195,18 @@ impl Asking {
         }
         let challenge = match previous {
             // Only a code that still passes, for whom it was asked, is worth sending again: since then the address may have come to
-            // be somebody's or nobody's, or the key may be gone.
+            // be somebody's or nobody's, or somebody's at another mailbox, or the key may be gone.
             Some(previous)
                 if epoch == Epoch::Same
                     && previous.format == format
+                    && previous.address.mailbox() == address.mailbox()
                     && concerned == flow.identity
                     && previous.code_digest.is_some()
                     && previous.code_digest == self.digest(&flow, &previous, kind) =>
             {
                 Challenge { sends: previous.sends + 1, sent_at: self.now, message: self.message, ..previous }
             }
-            previous => match self.new_challenge(&flow, &Question { format, ..*question }, previous.as_ref(), kind) {
+            previous => match self.new_challenge(&flow, &question, previous.as_ref(), kind) {
                 Some(challenge) => challenge,
                 None => return StartOutcome::refused(Refusal::CodeExpired),
             },

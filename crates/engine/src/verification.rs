@@ -382,14 +382,17 @@ struct Proof {
 /// Whether the address may still be proved for what the flow was started for: by whom, or that somebody new comes to be.
 ///
 /// But for a change, the address must belong to the identity it belonged to at the start; for a change, the address that is
-/// replaced must: a pending flow never gives a removed address back.
+/// replaced must: a pending flow never gives a removed address back. And a code shows who reads the mailbox that it went to: if the
+/// address has come to be somebody's at another one since, nothing is shown about that.
 fn allowed(flow: &Flow, owner: Option<&Owner>, account: Option<Account>) -> Result<Option<Account>, Refusal> {
     let owner_id = owner.map(|owner| owner.identity.id);
     let account = account.filter(|account| match flow.identity {
         Some(identity) => account.identity.id == identity,
         None => Some(account.identity.id) == owner_id,
     });
-    let owns = owner_id.is_some() && owner_id == flow.identity;
+    let mailed = flow.challenge.as_ref().map(|challenge| challenge.address.mailbox());
+    let reads = owner.is_none_or(|owner| Some(owner.address.address.mailbox()) == mailed);
+    let owns = owner_id.is_some() && owner_id == flow.identity && reads;
     let was_nobodys = flow.identity.is_none();
     match flow.purpose {
         // Somebody who owns the address still.
@@ -397,8 +400,8 @@ fn allowed(flow: &Flow, owner: Option<&Owner>, account: Option<Account>) -> Resu
         // Somebody new.
         Purpose::SignUp | Purpose::SignInOrUp if was_nobodys && owner_id.is_none() => return Ok(None),
         // Two who signed up at once for the same address are one person: he reads its mail.
-        Purpose::SignInOrUp if was_nobodys => {}
-        Purpose::SignUp if was_nobodys => return Err(Refusal::AddressTaken),
+        Purpose::SignInOrUp if was_nobodys && reads => {}
+        Purpose::SignUp | Purpose::SignInOrUp if was_nobodys => return Err(Refusal::AddressTaken),
         Purpose::SignIn | Purpose::VerifyAddress | Purpose::SignUp | Purpose::SignInOrUp => {
             return Err(Refusal::IdentityNotFound);
         }

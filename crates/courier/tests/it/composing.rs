@@ -96,7 +96,7 @@ fn st_20_a_sender_is_exactly_one_address() {
 #[test]
 fn st_20_a_recipient_read_from_a_store_is_parsed_again() {
     let compose_for = |channel, stored: &str| {
-        let recipient = Address::from_stored(channel, stored.to_owned());
+        let recipient = Address::from_stored(channel, stored.to_owned(), stored.to_owned());
         compose(&letterhead(), &words("s", "t", "h"), &recipient, MessageId::new(77), NOW)
     };
     for stored in [
@@ -110,6 +110,27 @@ fn st_20_a_recipient_read_from_a_store_is_parsed_again() {
         assert_eq!(compose_for(Channel::Email, stored).unwrap_err(), ComposeError::Recipient, "{stored:?}");
     }
     assert_eq!(compose_for(Channel::Sms, "+15550100").unwrap_err(), ComposeError::Recipient);
+}
+
+#[test]
+fn st_16_a_mail_goes_to_the_mailbox_and_to_none_that_is_not_the_addresses() {
+    let compose_for = |canonical: &str, mailbox: &str| {
+        let recipient = Address::from_stored(Channel::Email, canonical.to_owned(), mailbox.to_owned());
+        compose(&letterhead(), &words("s", "t", "h"), &recipient, MessageId::new(77), NOW)
+    };
+    let mail = compose_for("ada@example.org", "Ada@example.org").unwrap();
+    let recipients: Vec<_> = mail.envelope.to().iter().map(ToString::to_string).collect();
+    assert_eq!(recipients, ["Ada@example.org"]);
+    assert!(String::from_utf8(mail.content).unwrap().contains("\r\nTo: Ada@example.org\r\n"));
+    for (canonical, mailbox) in [
+        ("ada@example.org", "eve@example.org"),
+        ("ada@example.org", "Ada@EXAMPLE.org"),
+        ("ada@example.org", " Ada@example.org"),
+        ("ada@xn--bcher-kva.example", "Ada@bücher.example"),
+        ("Ada@example.org", "ada@example.org"),
+    ] {
+        assert_eq!(compose_for(canonical, mailbox).unwrap_err(), ComposeError::Recipient, "{canonical} {mailbox}");
+    }
 }
 
 #[test]

@@ -11,6 +11,8 @@ mod device;
 #[cfg(test)]
 mod identity;
 #[cfg(test)]
+mod mailbox;
+#[cfg(test)]
 mod memory;
 #[cfg(test)]
 mod opening;

@@ -19,6 +19,7 @@ CREATE TABLE flows (
     expires_at     BIGINT  NOT NULL,
     channel        TEXT    COLLATE "C",
     address        TEXT    COLLATE "C",
+    mailbox        TEXT    COLLATE "C",
     epoch          BIGINT,
     sends          BIGINT,
     attempts       BIGINT,
@@ -47,12 +48,14 @@ CREATE TABLE identities (
 
 CREATE INDEX identities_by_project ON identities (project, id);
 
+-- `address` is the canonical form, by which one is found wherever it stands; `mailbox` is as its owner wrote it: mail goes there.
 CREATE TABLE addresses (
     id             BIGINT  PRIMARY KEY,
     identity_id    BIGINT  NOT NULL REFERENCES identities (id),
     project        TEXT    COLLATE "C" NOT NULL,
     channel        TEXT    COLLATE "C" NOT NULL,
     address        TEXT    COLLATE "C" NOT NULL,
+    mailbox        TEXT    COLLATE "C" NOT NULL,
     verified_at    BIGINT,
     asked_at       BIGINT,
     created_at     BIGINT  NOT NULL,
@@ -117,6 +120,7 @@ CREATE TABLE outbox (
     epoch          BIGINT  NOT NULL,
     channel        TEXT    COLLATE "C" NOT NULL,
     address        TEXT    COLLATE "C" NOT NULL,
+    mailbox        TEXT    COLLATE "C" NOT NULL,
     due_at         BIGINT  NOT NULL,
     attempts       BIGINT  NOT NULL,
     not_after      BIGINT  NOT NULL,

@@ -18,6 +18,7 @@ CREATE TABLE flows (
     expires_at     INTEGER NOT NULL,
     channel        TEXT,
     address        TEXT,
+    mailbox        TEXT,
     epoch          INTEGER,
     sends          INTEGER,
     attempts       INTEGER,
@@ -46,12 +47,14 @@ CREATE TABLE identities (
 
 CREATE INDEX identities_by_project ON identities (project, id);
 
+-- `address` is the canonical form, by which one is found wherever it stands; `mailbox` is as its owner wrote it: mail goes there.
 CREATE TABLE addresses (
     id             INTEGER PRIMARY KEY,
     identity_id    INTEGER NOT NULL REFERENCES identities (id),
     project        TEXT    NOT NULL,
     channel        TEXT    NOT NULL,
     address        TEXT    NOT NULL,
+    mailbox        TEXT    NOT NULL,
     verified_at    INTEGER,
     asked_at       INTEGER,
     created_at     INTEGER NOT NULL,
@@ -116,6 +119,7 @@ CREATE TABLE outbox (
     epoch          INTEGER NOT NULL,
     channel        TEXT    NOT NULL,
     address        TEXT    NOT NULL,
+    mailbox        TEXT    NOT NULL,
     due_at         INTEGER NOT NULL,
     attempts       INTEGER NOT NULL,
     not_after      INTEGER NOT NULL,

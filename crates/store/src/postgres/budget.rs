@@ -31,8 +31,9 @@ statements! {
     OF = "SELECT stranger, known FROM budgets WHERE address = $1 AND project = $2 AND channel = $3";
     OF_FLOW = "SELECT stranger, known FROM flows JOIN budgets ON budgets.address = flows.address \
                AND budgets.project = $2 AND budgets.channel = flows.channel WHERE handle = $1";
-    OF_FLOWS = "SELECT stranger, known, project, channel, address FROM budgets WHERE (address, project, channel) IN \
-                (SELECT address, project, channel FROM flows WHERE handle = ANY($1))";
+    // A budget is an address's, whatever its mailbox.
+    OF_FLOWS = "SELECT stranger, known, project, channel, address, address AS mailbox FROM budgets \
+                WHERE (address, project, channel) IN (SELECT address, project, channel FROM flows WHERE handle = ANY($1))";
     PUT = "UPDATE budgets SET stranger = $4, known = $5, forgotten_at = $6 \
            WHERE address = $1 AND project = $2 AND channel = $3";
     FORGIVE = "DELETE FROM budgets WHERE address = $1 AND project = $2 AND channel = $3";

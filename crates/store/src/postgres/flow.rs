@@ -15,8 +15,8 @@ use super::trip::{Answer, ask, statements};
 macro_rules! columns {
     () => {
         "flows.id, handle, flows.project, dialect, purpose, flows.state, identity_id, seed, issued_at, expires_at, \
-         flows.channel, flows.address, flows.epoch, sends, flows.attempts, max_attempts, sent_at, code_ends_at, code_format, \
-         key_id, code_digest, message_id, replaces_id, attributes, flows.memo, flows.device_id"
+         flows.channel, flows.address, flows.mailbox, flows.epoch, sends, flows.attempts, max_attempts, sent_at, code_ends_at, \
+         code_format, key_id, code_digest, message_id, replaces_id, attributes, flows.memo, flows.device_id"
     };
 }
 pub(super) use columns;
@@ -33,14 +33,14 @@ statements! {
     LOCK_OF_IDENTITY = "SELECT id FROM flows WHERE identity_id = $1 ORDER BY handle FOR UPDATE";
     OF_DEVICE = concat!("SELECT ", columns!(), " FROM flows WHERE device_id = $1 ORDER BY id DESC LIMIT $2");
     INSERT = "INSERT INTO flows (id, handle, project, dialect, purpose, state, identity_id, seed, issued_at, expires_at, \
-              channel, address, epoch, sends, attempts, max_attempts, sent_at, code_ends_at, code_format, key_id, code_digest, \
-              message_id, replaces_id, attributes, memo, device_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, \
-              $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26)";
+              channel, address, mailbox, epoch, sends, attempts, max_attempts, sent_at, code_ends_at, code_format, key_id, \
+              code_digest, message_id, replaces_id, attributes, memo, device_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, \
+              $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27)";
     REPLACE = "UPDATE flows SET id = $1, handle = $2, project = $3, dialect = $4, purpose = $5, state = $6, identity_id = $7, \
-               seed = $8, issued_at = $9, expires_at = $10, channel = $11, address = $12, epoch = $13, sends = $14, \
-               attempts = $15, max_attempts = $16, sent_at = $17, code_ends_at = $18, code_format = $19, key_id = $20, \
-               code_digest = $21, message_id = $22, replaces_id = $23, attributes = $24, memo = $25, device_id = $26 \
-               WHERE id = $27";
+               seed = $8, issued_at = $9, expires_at = $10, channel = $11, address = $12, mailbox = $13, epoch = $14, \
+               sends = $15, attempts = $16, max_attempts = $17, sent_at = $18, code_ends_at = $19, code_format = $20, \
+               key_id = $21, code_digest = $22, message_id = $23, replaces_id = $24, attributes = $25, memo = $26, \
+               device_id = $27 WHERE id = $28";
     ANNOTATE = "UPDATE flows SET memo = $2 WHERE id = $1";
     COUNT_MISS = "UPDATE flows SET attempts = $2 WHERE id = $1";
     PASS = "UPDATE flows SET state = 'passed', code_digest = NULL, identity_id = $2 WHERE id = $1";
@@ -60,7 +60,7 @@ statements! {
 /// Reads a flow whose columns begin at `first`.
 pub(super) fn read(row: &Row, first: usize) -> Result<Flow, StoreError> {
     let cells = Cells::new(row, "flows", first)?;
-    let is_asked = cells.get::<Option<i64>>(first + 12, "epoch")?.is_some();
+    let is_asked = cells.get::<Option<i64>>(first + 13, "epoch")?.is_some();
     Ok(Flow {
         id: FlowId::new(cells.id()),
         handle: Handle::from_bytes(cells.bytes(first + 1, "handle")?),
@@ -69,10 +69,10 @@ pub(super) fn read(row: &Row, first: usize) -> Result<Flow, StoreError> {
         purpose: cells.word(first + 4, "purpose", Purpose::from_name)?,
         state: cells.word(first + 5, "state", FlowState::from_name)?,
         identity: cells.get::<Option<i64>>(first + 6, "identity_id")?.map(IdentityId::new),
-        replaces: cells.get::<Option<i64>>(first + 22, "replaces_id")?.map(AddressId::new),
-        attributes: cells.get(first + 23, "attributes")?,
-        memo: cells.get(first + 24, "memo")?,
-        device: cells.get::<Option<i64>>(first + 25, "device_id")?.map(DeviceId::new),
+        replaces: cells.get::<Option<i64>>(first + 23, "replaces_id")?.map(AddressId::new),
+        attributes: cells.get(first + 24, "attributes")?,
+        memo: cells.get(first + 25, "memo")?,
+        device: cells.get::<Option<i64>>(first + 26, "device_id")?.map(DeviceId::new),
         seed: cells.bytes(first + 7, "seed")?,
         issued_at: cells.time(first + 8, "issued_at")?,
         expires_at: cells.time(first + 9, "expires_at")?,
@@ -81,19 +81,19 @@ pub(super) fn read(row: &Row, first: usize) -> Result<Flow, StoreError> {
 }
 
 fn read_challenge(cells: &Cells<'_>, first: usize) -> Result<Challenge, StoreError> {
-    let has_digest = cells.get::<Option<&[u8]>>(first + 10, "code_digest")?.is_some();
+    let has_digest = cells.get::<Option<&[u8]>>(first + 11, "code_digest")?.is_some();
     Ok(Challenge {
         address: cells.address(first)?,
-        epoch: cells.number(first + 2, "epoch")?,
-        sends: cells.number(first + 3, "sends")?,
-        attempts: cells.number(first + 4, "attempts")?,
-        max_attempts: cells.number(first + 5, "max_attempts")?,
-        sent_at: cells.time(first + 6, "sent_at")?,
-        expires_at: cells.time(first + 7, "code_ends_at")?,
-        format: cells.word(first + 8, "code_format", CodeFormat::from_name)?,
-        key: KeyId(cells.number(first + 9, "key_id")?),
-        code_digest: if has_digest { Some(Digest::from_bytes(cells.bytes(first + 10, "code_digest")?)) } else { None },
-        message: MessageId::new(cells.get(first + 11, "message_id")?),
+        epoch: cells.number(first + 3, "epoch")?,
+        sends: cells.number(first + 4, "sends")?,
+        attempts: cells.number(first + 5, "attempts")?,
+        max_attempts: cells.number(first + 6, "max_attempts")?,
+        sent_at: cells.time(first + 7, "sent_at")?,
+        expires_at: cells.time(first + 8, "code_ends_at")?,
+        format: cells.word(first + 9, "code_format", CodeFormat::from_name)?,
+        key: KeyId(cells.number(first + 10, "key_id")?),
+        code_digest: if has_digest { Some(Digest::from_bytes(cells.bytes(first + 11, "code_digest")?)) } else { None },
+        message: MessageId::new(cells.get(first + 12, "message_id")?),
     })
 }
 
@@ -147,6 +147,7 @@ pub(super) async fn put(link: &Link, flow: &Flow, in_place_of: Option<FlowId>) -
     let (issued_at, expires_at) = (flow.issued_at.millis(), flow.expires_at.millis());
     let channel = challenge.map(|challenge| challenge.address.channel().name());
     let address = challenge.map(|challenge| challenge.address.as_str());
+    let mailbox = challenge.map(|challenge| challenge.address.mailbox());
     let epoch = challenge.map(|challenge| number(challenge.epoch));
     let sends = challenge.map(|challenge| number(challenge.sends));
     let attempts = challenge.map(|challenge| i64::from(challenge.attempts));
@@ -161,7 +162,7 @@ pub(super) async fn put(link: &Link, flow: &Flow, in_place_of: Option<FlowId>) -
     let (project, purpose, state) = (flow.project.as_str(), flow.purpose.name(), flow.state.name());
     let seed = flow.seed.as_slice();
     let place = in_place_of.map(FlowId::get);
-    let columns: [&(dyn tokio_postgres::types::ToSql + Sync); 27] = [
+    let columns: [&(dyn tokio_postgres::types::ToSql + Sync); 28] = [
         &id,
         &handle,
         &project,
@@ -174,6 +175,7 @@ pub(super) async fn put(link: &Link, flow: &Flow, in_place_of: Option<FlowId>) -
         &expires_at,
         &channel,
         &address,
+        &mailbox,
         &epoch,
         &sends,
         &attempts,

@@ -27,7 +27,8 @@ pub(super) const IDENTITY_COLUMNS: usize = 8;
 /// The columns of an address, in the order that [`read_address`] expects.
 macro_rules! address_columns {
     () => {
-        "addresses.id, addresses.identity_id, addresses.channel, addresses.address, verified_at, addresses.created_at, asked_at"
+        "addresses.id, addresses.identity_id, addresses.channel, addresses.address, addresses.mailbox, verified_at, \
+         addresses.created_at, asked_at"
     };
 }
 pub(super) use address_columns;
@@ -91,8 +92,8 @@ statements! {
     PUT_METADATA = "UPDATE identities SET metadata = $2 WHERE id = $1";
     PUT_STATE = "UPDATE identities SET state = $2 WHERE id = $1";
     DROP = "DELETE FROM identities WHERE id = $1";
-    ADD_ADDRESS = "INSERT INTO addresses (id, identity_id, project, channel, address, verified_at, created_at, asked_at) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+    ADD_ADDRESS = "INSERT INTO addresses (id, identity_id, project, channel, address, mailbox, verified_at, created_at, \
+                   asked_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
     ASK_ADDRESS = "UPDATE addresses SET asked_at = $2 WHERE id = $1";
     DOUBT_ADDRESS = "UPDATE addresses SET verified_at = NULL WHERE id = $1";
     PROVE_ADDRESS = "UPDATE addresses SET verified_at = $2, asked_at = NULL WHERE id = $1";
@@ -121,9 +122,9 @@ fn read_address(row: &Row, first: usize) -> Result<VerifiableAddress, StoreError
         id: AddressId::new(cells.id()),
         identity: IdentityId::new(cells.get(first + 1, "identity_id")?),
         address: cells.address(first + 2)?,
-        verified_at: cells.optional_time(first + 4, "verified_at")?,
-        created_at: cells.time(first + 5, "created_at")?,
-        asked_at: cells.optional_time(first + 6, "asked_at")?,
+        verified_at: cells.optional_time(first + 5, "verified_at")?,
+        created_at: cells.time(first + 6, "created_at")?,
+        asked_at: cells.optional_time(first + 7, "asked_at")?,
     })
 }
 
@@ -317,12 +318,13 @@ pub(super) async fn drop(link: &Link, id: IdentityId) -> Answer {
 /// An identity owns another address.
 pub(super) async fn add_address(link: &Link, project: &ProjectId, address: &VerifiableAddress) -> Answer {
     let (verified_at, asked_at) = (address.verified_at.map(Timestamp::millis), address.asked_at.map(Timestamp::millis));
-    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 8] = [
+    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 9] = [
         &address.id.get(),
         &address.identity.get(),
         &project.as_str(),
         &address.address.channel().name(),
         &address.address.as_str(),
+        &address.address.mailbox(),
         &verified_at,
         &address.created_at.millis(),
         &asked_at,

@@ -14,11 +14,11 @@ use super::trip::{Answer, ask, statements};
 /// The columns of a message, in the order that [`read`] expects, and how many.
 macro_rules! columns {
     () => {
-        "outbox.id, outbox.project, kind, outbox.state, flow_id, outbox.epoch, outbox.channel, outbox.address, due_at, \
-         outbox.attempts, not_after, created_at, last_error, link"
+        "outbox.id, outbox.project, kind, outbox.state, flow_id, outbox.epoch, outbox.channel, outbox.address, outbox.mailbox, \
+         due_at, outbox.attempts, not_after, created_at, last_error, link"
     };
 }
-const COLUMNS: usize = 14;
+const COLUMNS: usize = 15;
 
 statements! {
     // What another courier takes at this moment is his.
@@ -33,8 +33,8 @@ statements! {
          ORDER BY outbox.id DESC LIMIT $4"
     );
     DEPTH = "SELECT count(*), min(created_at) FROM outbox WHERE state = 'owed'";
-    OWE = "INSERT INTO outbox (id, project, kind, state, flow_id, epoch, channel, address, due_at, attempts, not_after, \
-           created_at, last_error, link) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
+    OWE = "INSERT INTO outbox (id, project, kind, state, flow_id, epoch, channel, address, mailbox, due_at, attempts, \
+           not_after, created_at, last_error, link) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
     CANCEL = "UPDATE outbox SET state = 'dropped', settled_at = $2 WHERE id = $1 AND state = 'owed'";
     DELAY = "UPDATE outbox SET due_at = $2, attempts = $3, last_error = coalesce($4, last_error) WHERE id = $1";
     SETTLE = "UPDATE outbox SET state = $2, settled_at = $3, last_error = coalesce($4, last_error) WHERE id = $1";
@@ -53,12 +53,12 @@ fn read(row: &Row) -> Result<OutboxMessage, StoreError> {
         flow: FlowId::new(cells.get(4, "flow_id")?),
         epoch: cells.number(5, "epoch")?,
         recipient: cells.address(6)?,
-        due_at: cells.time(8, "due_at")?,
-        attempts: cells.number(9, "attempts")?,
-        not_after: cells.time(10, "not_after")?,
-        created_at: cells.time(11, "created_at")?,
-        last_error: cells.get(12, "last_error")?,
-        link: cells.get(13, "link")?,
+        due_at: cells.time(9, "due_at")?,
+        attempts: cells.number(10, "attempts")?,
+        not_after: cells.time(11, "not_after")?,
+        created_at: cells.time(12, "created_at")?,
+        last_error: cells.get(13, "last_error")?,
+        link: cells.get(14, "link")?,
     })
 }
 
@@ -111,7 +111,7 @@ pub(super) async fn depth(link: &Link) -> Answer {
 
 /// A message is owed.
 pub(super) async fn owe(link: &Link, message: &OutboxMessage) -> Answer {
-    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 14] = [
+    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 15] = [
         &message.id.get(),
         &message.project.as_str(),
         &message.kind.name(),
@@ -120,6 +120,7 @@ pub(super) async fn owe(link: &Link, message: &OutboxMessage) -> Answer {
         &i64::from(message.epoch),
         &message.recipient.channel().name(),
         &message.recipient.as_str(),
+        &message.recipient.mailbox(),
         &message.due_at.millis(),
         &i64::from(message.attempts),
         &message.not_after.millis(),

@@ -40,9 +40,11 @@ async fn no_statement_reads_a_table_from_end_to_end_whether_it_is_empty_or_full(
              address) SELECT n, sha256(n::text::bytea), 'P1', 'test', 'sign_in', 'sent', n, substr(sha256('x'), 1, 16), n, n, 'email', \
              n || '@example.com' FROM generate_series(1, {rows}) AS n; \
              INSERT INTO identities SELECT n, 'P1', 'active', '{{}}', '{{}}', 1, n, n FROM generate_series(1, {rows}) AS n; \
-             INSERT INTO addresses SELECT n, n, 'P1', 'email', n || '@example.com', n, NULL, n FROM generate_series(1, {rows}) AS n; \
+             INSERT INTO addresses SELECT n, n, 'P1', 'email', n || '@example.com', n || '@example.com', n, NULL, n \
+             FROM generate_series(1, {rows}) AS n; \
              INSERT INTO sessions SELECT n, 'P1', 'test', n, NULL, 'email', NULL, n, n, NULL, 0, n, n FROM generate_series(1, {rows}) AS n; \
-             INSERT INTO outbox SELECT n, 'P1', 'code', 'sent', n, 1, 'email', n || '@example.com', n, 0, n, n, n, NULL, NULL \
+             INSERT INTO outbox SELECT n, 'P1', 'code', 'sent', n, 1, 'email', n || '@example.com', n || '@example.com', n, 0, n, n, n, \
+             NULL, NULL \
              FROM generate_series(1, {rows}) AS n; \
              INSERT INTO budgets SELECT n || '@example.com', 'P1', 'email', '', '', n FROM generate_series(1, {rows}) AS n; ANALYZE"
         ));

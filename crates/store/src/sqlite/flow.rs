@@ -13,8 +13,8 @@ use crate::error::driver;
 macro_rules! columns {
     () => {
         "flows.id, handle, flows.project, dialect, purpose, flows.state, identity_id, seed, issued_at, expires_at, \
-         flows.channel, flows.address, flows.epoch, sends, flows.attempts, max_attempts, sent_at, code_ends_at, code_format, \
-         key_id, code_digest, message_id, replaces_id, attributes, flows.memo, flows.device_id"
+         flows.channel, flows.address, flows.mailbox, flows.epoch, sends, flows.attempts, max_attempts, sent_at, code_ends_at, \
+         code_format, key_id, code_digest, message_id, replaces_id, attributes, flows.memo, flows.device_id"
     };
 }
 pub(super) use columns;
@@ -22,7 +22,7 @@ pub(super) use columns;
 /// Reads a flow whose columns begin at `first`.
 pub(super) fn read(row: &Row<'_>, first: usize) -> Result<Flow, StoreError> {
     let cells = Cells::new(row, "flows", first)?;
-    let is_asked = cells.get::<Option<i64>>(first + 12, "epoch")?.is_some();
+    let is_asked = cells.get::<Option<i64>>(first + 13, "epoch")?.is_some();
     Ok(Flow {
         id: FlowId::new(cells.id()),
         handle: Handle::from_bytes(cells.bytes(first + 1, "handle")?),
@@ -31,10 +31,10 @@ pub(super) fn read(row: &Row<'_>, first: usize) -> Result<Flow, StoreError> {
         purpose: cells.word(first + 4, "purpose", Purpose::from_name)?,
         state: cells.word(first + 5, "state", FlowState::from_name)?,
         identity: cells.get::<Option<i64>>(first + 6, "identity_id")?.map(IdentityId::new),
-        replaces: cells.get::<Option<i64>>(first + 22, "replaces_id")?.map(AddressId::new),
-        attributes: cells.get(first + 23, "attributes")?,
-        memo: cells.get(first + 24, "memo")?,
-        device: cells.get::<Option<i64>>(first + 25, "device_id")?.map(DeviceId::new),
+        replaces: cells.get::<Option<i64>>(first + 23, "replaces_id")?.map(AddressId::new),
+        attributes: cells.get(first + 24, "attributes")?,
+        memo: cells.get(first + 25, "memo")?,
+        device: cells.get::<Option<i64>>(first + 26, "device_id")?.map(DeviceId::new),
         seed: cells.bytes(first + 7, "seed")?,
         issued_at: cells.time(first + 8, "issued_at")?,
         expires_at: cells.time(first + 9, "expires_at")?,
@@ -43,19 +43,19 @@ pub(super) fn read(row: &Row<'_>, first: usize) -> Result<Flow, StoreError> {
 }
 
 fn read_challenge(cells: &Cells<'_>, first: usize) -> Result<Challenge, StoreError> {
-    let has_digest = cells.get::<Option<Vec<u8>>>(first + 10, "code_digest")?.is_some();
+    let has_digest = cells.get::<Option<Vec<u8>>>(first + 11, "code_digest")?.is_some();
     Ok(Challenge {
         address: cells.address(first)?,
-        epoch: cells.number(first + 2, "epoch")?,
-        sends: cells.number(first + 3, "sends")?,
-        attempts: cells.number(first + 4, "attempts")?,
-        max_attempts: cells.number(first + 5, "max_attempts")?,
-        sent_at: cells.time(first + 6, "sent_at")?,
-        expires_at: cells.time(first + 7, "code_ends_at")?,
-        format: cells.word(first + 8, "code_format", CodeFormat::from_name)?,
-        key: KeyId(cells.number(first + 9, "key_id")?),
-        code_digest: if has_digest { Some(Digest::from_bytes(cells.bytes(first + 10, "code_digest")?)) } else { None },
-        message: MessageId::new(cells.get(first + 11, "message_id")?),
+        epoch: cells.number(first + 3, "epoch")?,
+        sends: cells.number(first + 4, "sends")?,
+        attempts: cells.number(first + 5, "attempts")?,
+        max_attempts: cells.number(first + 6, "max_attempts")?,
+        sent_at: cells.time(first + 7, "sent_at")?,
+        expires_at: cells.time(first + 8, "code_ends_at")?,
+        format: cells.word(first + 9, "code_format", CodeFormat::from_name)?,
+        key: KeyId(cells.number(first + 10, "key_id")?),
+        code_digest: if has_digest { Some(Digest::from_bytes(cells.bytes(first + 11, "code_digest")?)) } else { None },
+        message: MessageId::new(cells.get(first + 12, "message_id")?),
     })
 }
 
@@ -71,9 +71,9 @@ pub(super) fn by_handle(connection: &Connection, handle: &Handle) -> Result<Opti
 pub(super) fn put(connection: &Connection, flow: &Flow) -> Result<(), StoreError> {
     let challenge = flow.challenge.as_ref();
     let sql = "INSERT OR REPLACE INTO flows (id, handle, project, dialect, purpose, state, identity_id, seed, issued_at, expires_at, \
-               channel, address, epoch, sends, attempts, max_attempts, sent_at, code_ends_at, code_format, key_id, code_digest, \
-               message_id, replaces_id, attributes, memo, device_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, \
-               ?22, ?23, ?24, ?25, ?26)";
+               channel, address, mailbox, epoch, sends, attempts, max_attempts, sent_at, code_ends_at, code_format, key_id, \
+               code_digest, message_id, replaces_id, attributes, memo, device_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, \
+               ?22, ?23, ?24, ?25, ?26, ?27)";
     let mut statement = connection.prepare_cached(sql).map_err(driver)?;
     statement
         .execute(params![
@@ -89,6 +89,7 @@ pub(super) fn put(connection: &Connection, flow: &Flow) -> Result<(), StoreError
             flow.expires_at.millis(),
             challenge.map(|challenge| challenge.address.channel().name()),
             challenge.map(|challenge| challenge.address.as_str()),
+            challenge.map(|challenge| challenge.address.mailbox()),
             challenge.map(|challenge| challenge.epoch),
             challenge.map(|challenge| challenge.sends),
             challenge.map(|challenge| challenge.attempts),

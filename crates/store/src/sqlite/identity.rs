@@ -33,7 +33,8 @@ fn read_identity(row: &Row<'_>, first: usize) -> Result<Identity, StoreError> {
 /// The columns of an address, in the order that [`read_address`] expects.
 macro_rules! address_columns {
     () => {
-        "addresses.id, addresses.identity_id, addresses.channel, addresses.address, verified_at, addresses.created_at, asked_at"
+        "addresses.id, addresses.identity_id, addresses.channel, addresses.address, addresses.mailbox, verified_at, \
+         addresses.created_at, asked_at"
     };
 }
 
@@ -43,9 +44,9 @@ fn read_address(row: &Row<'_>, first: usize) -> Result<VerifiableAddress, StoreE
         id: AddressId::new(cells.id()),
         identity: IdentityId::new(cells.get(first + 1, "identity_id")?),
         address: cells.address(first + 2)?,
-        verified_at: cells.get::<Option<i64>>(first + 4, "verified_at")?.map(Timestamp::from_millis),
-        created_at: cells.time(first + 5, "created_at")?,
-        asked_at: cells.get::<Option<i64>>(first + 6, "asked_at")?.map(Timestamp::from_millis),
+        verified_at: cells.get::<Option<i64>>(first + 5, "verified_at")?.map(Timestamp::from_millis),
+        created_at: cells.time(first + 6, "created_at")?,
+        asked_at: cells.get::<Option<i64>>(first + 7, "asked_at")?.map(Timestamp::from_millis),
     })
 }
 
@@ -173,8 +174,8 @@ pub(super) fn add_address(
     project: &ProjectId,
     address: &VerifiableAddress,
 ) -> Result<(), StoreError> {
-    let sql = "INSERT INTO addresses (id, identity_id, project, channel, address, verified_at, created_at, asked_at) \
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+    let sql = "INSERT INTO addresses (id, identity_id, project, channel, address, mailbox, verified_at, created_at, \
+               asked_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
     let mut statement = connection.prepare_cached(sql).map_err(driver)?;
     statement
         .execute(params![
@@ -183,6 +184,7 @@ pub(super) fn add_address(
             project.as_str(),
             address.address.channel().name(),
             address.address.as_str(),
+            address.address.mailbox(),
             address.verified_at.map(Timestamp::millis),
             address.created_at.millis(),
             address.asked_at.map(Timestamp::millis),

@@ -13,11 +13,11 @@ use crate::error::driver;
 /// The columns of a message, in the order that [`read`] expects, and how many.
 macro_rules! columns {
     () => {
-        "outbox.id, outbox.project, kind, outbox.state, flow_id, outbox.epoch, outbox.channel, outbox.address, due_at, \
-         outbox.attempts, not_after, created_at, last_error, link"
+        "outbox.id, outbox.project, kind, outbox.state, flow_id, outbox.epoch, outbox.channel, outbox.address, outbox.mailbox, \
+         due_at, outbox.attempts, not_after, created_at, last_error, link"
     };
 }
-const COLUMNS: usize = 14;
+const COLUMNS: usize = 15;
 
 fn read(row: &Row<'_>) -> Result<OutboxMessage, StoreError> {
     let cells = Cells::new(row, "outbox", 0)?;
@@ -29,12 +29,12 @@ fn read(row: &Row<'_>) -> Result<OutboxMessage, StoreError> {
         flow: FlowId::new(cells.get(4, "flow_id")?),
         epoch: cells.number(5, "epoch")?,
         recipient: cells.address(6)?,
-        due_at: cells.time(8, "due_at")?,
-        attempts: cells.number(9, "attempts")?,
-        not_after: cells.time(10, "not_after")?,
-        created_at: cells.time(11, "created_at")?,
-        last_error: cells.get(12, "last_error")?,
-        link: cells.get(13, "link")?,
+        due_at: cells.time(9, "due_at")?,
+        attempts: cells.number(10, "attempts")?,
+        not_after: cells.time(11, "not_after")?,
+        created_at: cells.time(12, "created_at")?,
+        last_error: cells.get(13, "last_error")?,
+        link: cells.get(14, "link")?,
     })
 }
 
@@ -122,8 +122,8 @@ pub(super) fn depth(connection: &Connection) -> Result<OutboxDepth, StoreError> 
 
 /// A message is owed.
 pub(super) fn owe(connection: &Connection, message: &OutboxMessage) -> Result<(), StoreError> {
-    let sql = "INSERT INTO outbox (id, project, kind, state, flow_id, epoch, channel, address, due_at, attempts, not_after, \
-               created_at, last_error, link) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+    let sql = "INSERT INTO outbox (id, project, kind, state, flow_id, epoch, channel, address, mailbox, due_at, attempts, \
+               not_after, created_at, last_error, link) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
     let mut statement = connection.prepare_cached(sql).map_err(driver)?;
     statement
         .execute(params![
@@ -135,6 +135,7 @@ pub(super) fn owe(connection: &Connection, message: &OutboxMessage) -> Result<()
             message.epoch,
             message.recipient.channel().name(),
             message.recipient.as_str(),
+            message.recipient.mailbox(),
             message.due_at.millis(),
             message.attempts,
             message.not_after.millis(),

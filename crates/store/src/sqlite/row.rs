@@ -62,10 +62,10 @@ impl<'a> Cells<'a> {
         self.word(index, "project", |text| Some(ProjectId::new(text)))
     }
 
-    /// A channel at `index` and an address behind it.
+    /// A channel at `index`, and an address and its mailbox behind it.
     pub(super) fn address(&self, index: usize) -> Result<Address, StoreError> {
         let channel = self.word(index, "channel", Channel::from_name)?;
-        Ok(Address::from_stored(channel, self.get(index + 1, "address")?))
+        Ok(Address::from_stored(channel, self.get(index + 1, "address")?, self.get(index + 2, "mailbox")?))
     }
 
     /// The error that names a cell of this row.

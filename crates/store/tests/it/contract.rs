@@ -314,8 +314,8 @@ async fn the_first_proof_ends_older_sessions_flows_and_unproven_addresses() {
     world.execute(&format!(
         "INSERT INTO sessions (id, project, dialect, identity_id, method, issued_at, expires_at, generation, rotated_at, \
          previous_rotated_at) VALUES (5, 'P1', 'test', {id}, 'email', 0, {end}, 0, 0, 0); \
-         INSERT INTO addresses (id, identity_id, project, channel, address, created_at) \
-         VALUES (6, {id}, 'P1', 'email', 'ada.other@example.com', 0)",
+         INSERT INTO addresses (id, identity_id, project, channel, address, mailbox, created_at) \
+         VALUES (6, {id}, 'P1', 'email', 'ada.other@example.com', 'ada.other@example.com', 0)",
         id = owner.identity.id,
         end = world.clock_millis() + 10_000_000,
     ));

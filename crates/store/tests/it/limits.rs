@@ -317,21 +317,6 @@ async fn st_47_what_is_said_of_a_code_s_end_is_when_it_ends_also_after_a_resend(
 }
 
 #[tokio::test]
-async fn st_16_mail_goes_to_the_address_as_it_is_stored_however_it_was_typed() {
-    let Some((world, _)) = production().await else { return };
-    let typed = Address::email("  ADA@Example.COM ").unwrap();
-    From::default().asks(&world, "flow", &typed).await.unwrap();
-    let stored: String =
-        world.row("SELECT address FROM addresses WHERE identity_id = (SELECT max(id) FROM identities)");
-    let leased = world.engine.lease_messages(10).await.unwrap();
-    let recipients: Vec<_> = leased.iter().map(|it| it.recipient.as_str()).collect();
-    assert_eq!(recipients, [stored.as_str()]);
-    // What only looks like it is nobody's, and what cannot be an address is none.
-    assert!(Address::email("ad\u{e1}@example.com").is_err());
-    assert!(world.engine.owner(world.project(), &Address::email("ada@xn--exmple-cua.com").unwrap()).await.is_err());
-}
-
-#[tokio::test]
 async fn a_device_is_known_for_ninety_days_after_it_was_last_proved() {
     let Some((world, ada)) = production().await else { return };
     let one = From::network("203.0.113.9");

@@ -19,6 +19,8 @@ mod limits;
 mod links;
 #[path = "machine.rs"]
 mod machine;
+#[path = "mailed.rs"]
+mod mailed;
 #[path = "opened.rs"]
 mod opened;
 #[path = "owed.rs"]
