@@ -244,7 +244,7 @@ pub(crate) fn neutral(failure: Failure) -> Response {
         Failure::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, r#"{"error":"body_too_large"}"#),
         Failure::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, r#"{"error":"unavailable"}"#),
     };
-    respond::bytes(status, respond::JSON, body)
+    respond::with_retry(respond::bytes(status, respond::JSON, body))
 }
 
 /// Has panics logged where they happen: once, inside of the request's span, by place and not by message, because the

@@ -253,6 +253,9 @@ impl Store for Scripted {
     }
 
     fn ping(&self) -> Reply<'_, ()> {
-        self.inner.ping()
+        match self.script() {
+            Script::Fail(fault) => Box::pin(std::future::ready(Err(fault()))),
+            Script::Refuse(_) | Script::Disable => self.inner.ping(),
+        }
     }
 }

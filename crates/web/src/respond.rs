@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, InvalidHeaderValue, LOCATION};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, InvalidHeaderValue, LOCATION, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
@@ -20,6 +20,10 @@ pub const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8
 
 /// Nobody keeps a copy.
 pub const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+
+/// What `retry-after` says behind a 503: another connection to the database is tried within a second of the one that could not be made,
+/// and where another server takes the first one's place, that takes a few.
+pub const RETRY_SOON: Duration = Duration::from_secs(2);
 
 /// Enough for most answers with a token; a longer one grows the buffer.
 const USUAL_LENGTH: usize = 512;
@@ -53,6 +57,15 @@ pub fn empty(status: StatusCode) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
     response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
+    response
+}
+
+/// The same answer; with a 503 goes when it is worth asking again.
+#[must_use]
+pub fn with_retry(mut response: Response) -> Response {
+    if response.status() == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(RETRY_SOON.as_secs()));
+    }
     response
 }
 

@@ -28,6 +28,8 @@ const TOKEN_INVALID: Code = Code("E064001", "Token is invalid");
 const TOO_MANY: Code = Code("E130429", "API rate limit exceeded");
 /// Ours: the original has no stable one.
 const INTERNAL: Code = Code("E000500", "Internal error");
+/// Ours, too.
+const UNAVAILABLE: Code = Code("E000503", "Temporarily unavailable");
 
 /// Which call of the engine was refused: a few refusals mean different things in different ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,13 +65,13 @@ impl Status {
         Self::new(StatusCode::UNAUTHORIZED, code, message)
     }
 
-    /// What the engine's error comes to. A fault is logged here, once; never a 503, which SDKs repeat for ten seconds.
+    /// What the engine's error comes to. A fault is logged here, once.
     pub(crate) fn of(call: Call, error: Error) -> Self {
         match error {
             Error::Refused { refusal, flow: _ } => Self::of_refusal(call, refusal),
             Error::Failed(fault) => {
                 tracing::error!(dialect = crate::NAME, fault = fault.report(), "a request failed");
-                Self::internal()
+                if fault.is_temporary() { Self::unavailable() } else { Self::internal() }
             }
         }
     }
@@ -166,6 +168,12 @@ impl Status {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, INTERNAL, "Something went wrong")
     }
 
+    /// The same where it may be better in a moment: the SDKs ask again for some seconds.
+    fn unavailable() -> Self {
+        let status = Self::new(StatusCode::SERVICE_UNAVAILABLE, UNAVAILABLE, "Try again in a moment");
+        Self { retry_after: Some(respond::RETRY_SOON), ..status }
+    }
+
     /// What happened outside of the handlers.
     pub(crate) fn of_failure(failure: Failure) -> Self {
         match failure {
@@ -177,7 +185,8 @@ impl Status {
                 Self::new(StatusCode::REQUEST_TIMEOUT, MALFORMED, "The request did not arrive in time")
             }
             Failure::BodyTooLarge => Self::of_body(&BodyError::TooLarge),
-            Failure::Panicked | Failure::Unavailable => Self::internal(),
+            Failure::Panicked => Self::internal(),
+            Failure::Unavailable => Self::unavailable(),
         }
     }
 

@@ -159,7 +159,7 @@ impl HostedPages {
         let (status, title, text) = told.words();
         let action = again.map(|href| Action { href, label: words.get("start_again") });
         let values = Message { title: words.get(title), text: words.get(text), action };
-        self.0.show(&Page { status, template: MESSAGE, words, leads_to: None, values })
+        respond::with_retry(self.0.show(&Page { status, template: MESSAGE, words, leads_to: None, values }))
     }
 
     pub(crate) fn address(
@@ -265,6 +265,6 @@ pub(crate) fn failure(failure: Failure) -> Response {
     };
     match PAGES.as_ref() {
         Some(pages) => pages.tell(&HeaderMap::new(), told, None),
-        None => respond::empty(told.words().0),
+        None => respond::with_retry(respond::empty(told.words().0)),
     }
 }

@@ -180,6 +180,11 @@ impl Status {
         Self::bare(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
+    /// The same where it may be better in a moment.
+    fn unavailable() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "The server cannot answer at the moment")
+    }
+
     /// An error of ours that never was, to see how one looks.
     pub(crate) fn sample() -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "This is a sample of an error")
@@ -191,7 +196,7 @@ impl Status {
             Error::Refused { refusal, flow: _ } => Self::of_refusal(refusal),
             Error::Failed(fault) => {
                 tracing::error!(dialect = crate::NAME, fault = fault.report(), "a request failed");
-                Self::internal()
+                if fault.is_temporary() { Self::unavailable() } else { Self::internal() }
             }
         }
     }
@@ -232,9 +237,7 @@ impl Status {
             Failure::TimedOut => Self::new(StatusCode::REQUEST_TIMEOUT, "The request did not arrive in time"),
             Failure::BodyTooLarge => Self::body_too_large(),
             Failure::Panicked => Self::internal(),
-            Failure::Unavailable => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "The server cannot answer at the moment")
-            }
+            Failure::Unavailable => Self::unavailable(),
         }
     }
 
@@ -279,7 +282,7 @@ impl Status {
         let headers = response.headers_mut();
         headers.insert(http::header::CONTENT_TYPE, ERROR_JSON);
         headers.insert(ERROR_ID, HeaderValue::from_static(self.id));
-        response
+        respond::with_retry(response)
     }
 }
 

@@ -80,11 +80,7 @@ impl Answer {
             Error::Refused { refusal, flow: _ } => Self::of_refusal(refusal),
             Error::Failed(fault) => {
                 tracing::error!(dialect = crate::NAME, fault = fault.report(), "a request failed");
-                Self::Status(if fault.is_temporary() {
-                    Status::new(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "try again later")
-                } else {
-                    Status::internal()
-                })
+                Self::Status(if fault.is_temporary() { Status::unavailable() } else { Status::internal() })
             }
         }
     }
@@ -133,6 +129,11 @@ impl Status {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, "internal error")
     }
 
+    fn unavailable() -> Self {
+        let status = Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "try again later");
+        Self { detail: Some(Detail::Retry(respond::RETRY_SOON)), ..status }
+    }
+
     fn too_soon(retry_after: Duration) -> Self {
         let status = Self::new(StatusCode::TOO_MANY_REQUESTS, Code::ResourceExhausted, "too many login attempts");
         Self { detail: Some(Detail::Retry(retry_after)), ..status }
@@ -150,7 +151,7 @@ impl Status {
                 Self::new(StatusCode::REQUEST_TIMEOUT, Code::DeadlineExceeded, "the request did not arrive in time")
             }
             Failure::BodyTooLarge => Self::of_body(&BodyError::TooLarge),
-            Failure::Unavailable => Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "try again later"),
+            Failure::Unavailable => Self::unavailable(),
         }
     }
 

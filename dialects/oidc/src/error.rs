@@ -196,6 +196,6 @@ impl OAuthError {
         if let Some(challenge) = challenge.and_then(|challenge| HeaderValue::try_from(challenge).ok()) {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
         }
-        response
+        respond::with_retry(response)
     }
 }

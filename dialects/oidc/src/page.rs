@@ -5,6 +5,7 @@ use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use web::page::{Catalogue, MESSAGE, Page, PageParts, Pages};
+use web::respond;
 
 /// What is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +56,6 @@ impl ErrorPages {
         let (status, title, text) = mishap.told();
         let words = self.0.words(None, headers);
         let values = Message { title: words.get(title), text: words.get(text), action: None };
-        self.0.show(&Page { status, template: MESSAGE, words, leads_to: None, values })
+        respond::with_retry(self.0.show(&Page { status, template: MESSAGE, words, leads_to: None, values }))
     }
 }

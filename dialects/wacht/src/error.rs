@@ -50,7 +50,7 @@ impl Status {
             Error::Refused { refusal, flow } => Self::of_refusal(call, now, refusal, flow.as_deref()),
             Error::Failed(fault) => {
                 tracing::error!(dialect = crate::NAME, fault = fault.report(), "a request failed");
-                Self::internal()
+                if fault.is_temporary() { Self::unavailable() } else { Self::internal() }
             }
         }
     }
@@ -182,6 +182,13 @@ impl Status {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "Something went wrong")
     }
 
+    /// The same where it may be better in a moment.
+    fn unavailable() -> Self {
+        let message = "Something went wrong. Try again in a moment";
+        let status = Self::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", message);
+        Self { retry_after: Some(respond::RETRY_SOON), ..status }
+    }
+
     /// What happened outside of the handlers.
     pub(crate) fn of_failure(failure: Failure) -> Self {
         let plain = |http, message: &'static str| Self { http, code: None, message: message.into(), retry_after: None };
@@ -190,7 +197,8 @@ impl Status {
             Failure::WrongVerb => plain(StatusCode::METHOD_NOT_ALLOWED, "This resource does not have this method"),
             Failure::TimedOut => plain(StatusCode::REQUEST_TIMEOUT, "The request did not arrive in time"),
             Failure::BodyTooLarge => Self::of_body(&BodyError::TooLarge),
-            Failure::Panicked | Failure::Unavailable => Self::internal(),
+            Failure::Panicked => Self::internal(),
+            Failure::Unavailable => Self::unavailable(),
         }
     }
 

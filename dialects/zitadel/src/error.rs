@@ -66,7 +66,7 @@ impl Status {
             Error::Refused { refusal, flow: _ } => Self::of_refusal(method, refusal),
             Error::Failed(fault) => {
                 tracing::error!(dialect = crate::NAME, fault = fault.report(), "a request failed");
-                Self::internal()
+                if fault.is_temporary() { Self::unavailable() } else { Self::internal() }
             }
         }
     }
@@ -171,6 +171,12 @@ impl Status {
     /// Ours, told in no words of ours.
     pub(crate) fn internal() -> Self {
         Self::of_frame(Code::Internal, "An internal error occurred")
+    }
+
+    /// The same where it may be better in a moment.
+    pub(crate) fn unavailable() -> Self {
+        let status = Self::of_frame(Code::Unavailable, "try again later");
+        Self { retry_after: Some(web::respond::RETRY_SOON), ..status }
     }
 
     /// The text with the id behind it, as it is printed.

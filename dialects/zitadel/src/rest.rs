@@ -170,9 +170,7 @@ pub(crate) fn failure(failure: Failure) -> Response {
             (http, status)
         }
         Failure::Panicked => (StatusCode::INTERNAL_SERVER_ERROR, Status::internal()),
-        Failure::Unavailable => {
-            (StatusCode::SERVICE_UNAVAILABLE, Status::of_frame(Code::Unavailable, "try again later"))
-        }
+        Failure::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, Status::unavailable()),
     };
     let mut response = error(http, &status);
     response.headers_mut().insert("x-robots-tag", HeaderValue::from_static("none"));

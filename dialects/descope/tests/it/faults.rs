@@ -144,17 +144,18 @@ async fn who_is_disabled_is_told_so_wherever_he_proves_to_be_it() {
 }
 
 #[tokio::test]
-async fn a_fault_is_told_in_no_words_of_ours_and_is_never_a_503() {
+async fn a_fault_is_told_in_no_words_of_ours() {
     let stage = Stage::new().await;
-    let body = r#"{"errorCode":"E000500","errorDescription":"Internal error","errorMessage":"Something went wrong","message":"Something went wrong"}"#;
-    for fault in [
-        Script::Fail(|| StoreError::Unavailable("disk /var/lib is full".into())),
-        Script::Fail(|| StoreError::Corrupt { table: "flows", column: "seed", id: 7 }),
-        Script::Fail(|| StoreError::Driver("no such table: flows".into())),
+    let internal = r#"{"errorCode":"E000500","errorDescription":"Internal error","errorMessage":"Something went wrong","message":"Something went wrong"}"#;
+    let unavailable = r#"{"errorCode":"E000503","errorDescription":"Temporarily unavailable","errorMessage":"Try again in a moment","message":"Try again in a moment"}"#;
+    for (fault, expected) in [
+        (Script::Fail(|| StoreError::Unavailable("disk /var/lib is full".into())), (503, unavailable, "2")),
+        (Script::Fail(|| StoreError::Corrupt { table: "flows", column: "seed", id: 7 }), (500, internal, "")),
+        (Script::Fail(|| StoreError::Driver("no such table: flows".into())), (500, internal, "")),
     ] {
         let Played { start, update, verify, refresh, try_refresh, logout, validate, me } = stage.play(fault).await;
         for answer in [start, update, verify, refresh, try_refresh, logout, validate, me] {
-            assert_eq!((answer.status.as_u16(), answer.body.as_str()), (500, body));
+            assert_eq!((answer.status.as_u16(), answer.body.as_str(), answer.header("retry-after")), expected);
         }
     }
 }

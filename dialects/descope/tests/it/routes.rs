@@ -125,13 +125,14 @@ async fn what_happens_outside_of_the_handlers_is_told_in_the_surfaces_shape() {
     let mounted = Mounted::new().await;
     for failure in Failure::ALL {
         let internal = r#"{"errorCode":"E000500","errorDescription":"Internal error","errorMessage":"Something went wrong","message":"Something went wrong"}"#;
+        let unavailable = r#"{"errorCode":"E000503","errorDescription":"Temporarily unavailable","errorMessage":"Try again in a moment","message":"Try again in a moment"}"#;
         let (status, body) = match failure {
             Failure::NotFound => (404, malformed("This path is not served")),
             Failure::WrongVerb => (405, malformed("This path does not have this verb")),
             Failure::TimedOut => (408, malformed("The request did not arrive in time")),
             Failure::BodyTooLarge => (413, malformed("the body is longer than 65536 bytes")),
-            // Never 503: SDKs repeat it for ten seconds.
-            Failure::Panicked | Failure::Unavailable => (500, internal.to_owned()),
+            Failure::Panicked => (500, internal.to_owned()),
+            Failure::Unavailable => (503, unavailable.to_owned()),
         };
         let answer = Answer::of((mounted.surface().failure)(failure)).await;
         assert_eq!((answer.status.as_u16(), &answer.body), (status, &body), "{failure:?}");

@@ -94,6 +94,7 @@ async fn st_50_a_fault_is_told_in_no_words_of_ours() {
     ] {
         for answer in stage.play(fault).await {
             answer.assert_page(status, "it is not your fault");
+            assert_eq!(answer.header("retry-after"), if status == 503 { "2" } else { "" });
             assert!(!answer.body.contains("disk") && !answer.body.contains("flows"), "{answer}");
         }
     }

@@ -112,10 +112,10 @@ async fn every_refusal_has_one_answer() {
 #[tokio::test]
 async fn a_fault_is_told_in_no_words_of_ours() {
     let stage = Stage::new().await;
-    for fault in [
-        Script::Fail(|| StoreError::Unavailable("disk /var/lib is full".into())),
-        Script::Fail(|| StoreError::Corrupt { table: "flows", column: "seed", id: 7 }),
-        Script::Fail(|| StoreError::Driver("no such table: flows".into())),
+    for (fault, status, members, wait) in [
+        (Script::Fail(|| StoreError::Unavailable("disk /var/lib is full".into())), 503, 4, "2"),
+        (Script::Fail(|| StoreError::Corrupt { table: "flows", column: "seed", id: 7 }), 500, 3, ""),
+        (Script::Fail(|| StoreError::Driver("no such table: flows".into())), 500, 3, ""),
     ] {
         stage.store.follow(fault);
         let answers = [
@@ -125,9 +125,23 @@ async fn a_fault_is_told_in_no_words_of_ours() {
             stage.get(&format!("{}&code=123456", submit(&stage.id))).await,
         ];
         for answer in answers {
-            assert_eq!(answer.error(), (500, String::new(), String::new()));
+            assert_eq!(answer.error(), (status, String::new(), String::new()));
+            assert_eq!(answer.header("retry-after"), wait);
             let body = answer.json()["error"].clone();
-            assert_eq!(body.as_object().unwrap().len(), 3, "{body}");
+            assert_eq!(body.as_object().unwrap().len(), members, "{body}");
+            assert!(!body.to_string().contains("disk") && !body.to_string().contains("flows"), "{body}");
         }
+    }
+}
+
+#[tokio::test]
+async fn without_its_database_it_is_alive_and_not_ready() {
+    let stage = Stage::new().await;
+    for (script, ready) in
+        [(Script::Fail(|| StoreError::Unavailable("the connection was refused".into())), 503), (Script::Disable, 200)]
+    {
+        stage.store.follow(script);
+        assert_eq!(stage.get("/health/ready").await.status, ready);
+        assert_eq!(stage.get("/health/alive").await.status, 200);
     }
 }

@@ -10,6 +10,9 @@ use web::{Failure, Surface};
 
 use crate::support::{Answer, EMAIL, Mounted, NOBODYS_TOKEN, ask, blamed, error, invalid_code, mount, post, whole};
 
+/// What is said where it is worth asking again.
+const AGAIN: &str = r#"{"code":14,"grpc-code":"UNAVAILABLE","message":"try again later","details":[{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"2s"}]}"#;
+
 /// The surface on a store that does as it is told.
 struct Stage {
     /// Keeps the database of the real store.
@@ -79,7 +82,7 @@ async fn every_refusal_has_one_answer() {
 #[tokio::test]
 async fn st_50_a_fault_is_told_in_no_words_of_ours() {
     let stage = Stage::new().await;
-    let unavailable = whole(503, 14, "", &error(14, "UNAVAILABLE", "try again later"));
+    let unavailable = whole(503, 14, "retry-after: 2\n", AGAIN);
     let internal = whole(500, 13, "", &error(13, "INTERNAL", "internal error"));
     for (fault, expected) in [
         (Script::Fail(|| StoreError::Unavailable("disk /var/lib is full".into())), &unavailable),
@@ -97,7 +100,7 @@ async fn a_key_that_is_not_there_yet_is_worth_trying_again_for() {
     let mounted = Mounted::without_keys(World::new().await, "");
     let token = mounted.start(EMAIL).await.token();
     let answer = mounted.email_code(&token, &mounted.code().await).await;
-    assert_eq!(answer.to_string(), whole(503, 14, "", &error(14, "UNAVAILABLE", "try again later")));
+    assert_eq!(answer.to_string(), whole(503, 14, "retry-after: 2\n", AGAIN));
 }
 
 /// These are made outside of the router and its layers; a page of another origin can read them all the same.
@@ -113,12 +116,15 @@ async fn what_happens_outside_of_the_handlers_is_told_in_the_surfaces_shape() {
             Failure::BodyTooLarge => (413, 8, "RESOURCE_EXHAUSTED", "the body is longer than 65536 bytes"),
             Failure::Unavailable => (503, 14, "UNAVAILABLE", "try again later"),
         };
-        let body = error(code, name, message);
+        let (more, body) = match failure {
+            Failure::Unavailable => ("retry-after: 2\n", AGAIN.to_owned()),
+            _ => ("", error(code, name, message)),
+        };
         assert_eq!(
             mounted.failure(failure).await.to_string(),
             format!(
                 "{status}\naccess-control-allow-origin: *\ncache-control: no-store\ncontent-type: application/json; charset=utf-8\n\
-                 grpc-status: {code}\n\n{body}"
+                 grpc-status: {code}\n{more}\n{body}"
             )
         );
         assert_eq!(mounted.surface().name, "login");

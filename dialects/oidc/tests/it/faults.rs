@@ -136,9 +136,11 @@ async fn st_50_a_fault_is_told_in_no_words_of_ours() {
         let [code, refresh, bearer, revoked, signed_out, signed_in] = stage.play(fault).await;
         for answer in [code, refresh, bearer, revoked] {
             assert_eq!(answer.error(), (status, error.to_owned()));
+            assert_eq!(answer.header("retry-after"), if status == 503 { "2" } else { "" });
             assert!(!answer.body.contains("disk") && !answer.body.contains("tickets"), "{answer}");
         }
         signed_out.assert_page(status, "it is not your fault");
+        assert_eq!(signed_out.header("retry-after"), if status == 503 { "2" } else { "" });
         assert_eq!(signed_in.target(), "https://app.example/cb");
         assert_eq!(signed_in.parameter("error"), error);
         assert_eq!(signed_in.parameter("state"), "a&b=c d");

@@ -159,13 +159,15 @@ async fn every_failure_has_the_shape_of_the_surface() {
         let expected = match failure {
             Failure::NotFound => 404,
             Failure::WrongVerb => 405,
-            Failure::Panicked | Failure::Unavailable => 500,
+            Failure::Panicked => 500,
+            Failure::Unavailable => 503,
             Failure::TimedOut => 408,
             Failure::BodyTooLarge => 413,
         };
         assert_eq!(answer.status, expected);
         assert_eq!(answer.json()["status"], expected);
         assert!(!answer.json()["message"].as_str().unwrap().is_empty());
+        assert_eq!(answer.header("retry-after"), if expected == 503 { "2" } else { "" });
     }
 }
 

@@ -41,16 +41,17 @@ async fn a_fault_is_told_in_no_words_of_ours() {
     for request in requests() {
         ask(&surface.router, request).await.refused(401, 16, "AUTH-7fs1e");
     }
-    for fault in [
-        Script::Fail(|| StoreError::Unavailable("disk /var/lib is full".into())),
-        Script::Fail(|| StoreError::Corrupt { table: "flows", column: "seed", id: 7 }),
-        Script::Fail(|| StoreError::Driver("no such table: flows".into())),
+    let internal = r#"{"code":13,"message":"An internal error occurred"}"#;
+    let unavailable = r#"{"code":14,"message":"try again later"}"#;
+    for (fault, expected) in [
+        (Script::Fail(|| StoreError::Unavailable("disk /var/lib is full".into())), (503, unavailable, "2")),
+        (Script::Fail(|| StoreError::Corrupt { table: "flows", column: "seed", id: 7 }), (500, internal, "")),
+        (Script::Fail(|| StoreError::Driver("no such table: flows".into())), (500, internal, "")),
     ] {
         store.follow(fault);
         for request in requests() {
             let answer = ask(&surface.router, request).await;
-            assert_eq!(answer.status, 500);
-            assert_eq!(answer.body, r#"{"code":13,"message":"An internal error occurred"}"#);
+            assert_eq!((answer.status.as_u16(), answer.body.as_str(), answer.header("retry-after")), expected);
         }
     }
 }
