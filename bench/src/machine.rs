@@ -26,17 +26,62 @@ const TICK: Duration = Duration::from_millis(10);
 /// What the process `id` has used; `self` is this one.
 pub(crate) fn costs(id: &str) -> io::Result<Costs> {
     let read = |file: &str| fs::read_to_string(format!("/proc/{id}/{file}"));
-    let stat = read("stat")?;
-    // proc(5): fields 14 and 15 of all; the second, in parentheses, may hold spaces.
-    let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields).split(' ');
-    let ticks: u32 = fields.skip(11).take(2).filter_map(|field| field.parse::<u32>().ok()).sum();
     let status = read("status")?;
     Ok(Costs {
-        processor: TICK * ticks,
+        processor: Stat::parse(&read("stat")?).own,
         resident_kib: number_after(&status, "VmRSS:"),
         most_resident_kib: number_after(&status, "VmHWM:"),
         written: number_after(&read("io").unwrap_or_default(), "write_bytes:"),
     })
+}
+
+impl std::iter::Sum for Costs {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |sum, one| Self {
+            processor: sum.processor + one.processor,
+            resident_kib: sum.resident_kib + one.resident_kib,
+            most_resident_kib: sum.most_resident_kib + one.most_resident_kib,
+            written: sum.written + one.written,
+        })
+    }
+}
+
+/// Processor time of the processes that this one has started and that have ended.
+pub(crate) fn ended_children() -> io::Result<Duration> {
+    Ok(Stat::parse(&fs::read_to_string("/proc/self/stat")?).of_ended)
+}
+
+/// Processor time of the process `id` and of those that it has started, whether or not they have ended.
+pub(crate) fn family(id: u32) -> io::Result<Duration> {
+    let parent = Stat::parse(&fs::read_to_string(format!("/proc/{id}/stat"))?);
+    let mut processor = parent.own + parent.of_ended;
+    for entry in fs::read_dir("/proc")?.flatten() {
+        // One that has ended since is among those that have.
+        let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
+        let stat = Stat::parse(&stat);
+        if stat.parent == id {
+            processor += stat.own;
+        }
+    }
+    Ok(processor)
+}
+
+/// What `/proc/…/stat` says.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Stat {
+    parent: u32,
+    own: Duration,
+    of_ended: Duration,
+}
+
+impl Stat {
+    /// proc(5): the fields 4, 14 and 15, and 16 and 17 of all; the second, in parentheses, may hold spaces.
+    fn parse(stat: &str) -> Self {
+        let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
+        let numbers: Vec<u32> = fields.split(' ').map(|field| field.parse().unwrap_or_default()).collect();
+        let number = |field: usize| numbers.get(field - 3).copied().unwrap_or_default();
+        Self { parent: number(4), own: TICK * (number(14) + number(15)), of_ended: TICK * (number(16) + number(17)) }
+    }
 }
 
 /// The number behind `name` at the beginning of a line; 0 where there is none.
@@ -79,16 +124,23 @@ impl Drop for Folder {
 /// Makes a new folder in `parent`, which must not be in memory.
 pub(crate) fn folder_on_disk(parent: &Path) -> io::Result<Folder> {
     fs::create_dir_all(parent)?;
-    let parent = parent.canonicalize()?;
+    let parent = on_disk(parent)?;
     let folder = Folder(parent.join(format!("load-{}", std::process::id())));
-    let (kind, _) = file_system(&parent)?;
+    fs::create_dir(&folder.0)?;
+    Ok(folder)
+}
+
+/// `folder` without links in its path, if it is not in memory.
+pub(crate) fn on_disk(folder: &Path) -> io::Result<PathBuf> {
+    let folder = folder.canonicalize()?;
+    let (kind, _) = file_system(&folder)?;
     if is_in_memory(&kind) {
         return Err(io::Error::other(format!(
-            "{} is on {kind}, which is in memory: what is measured there is no durable sign-in; give --data on a disk",
-            parent.display()
+            "{} is on {kind}, which is in memory: what is measured there is no durable sign-in; give a folder on a disk, \
+             with --data or, for PostgreSQL, in TMPDIR",
+            folder.display()
         )));
     }
-    fs::create_dir(&folder.0)?;
     Ok(folder)
 }
 
@@ -136,6 +188,14 @@ pub(crate) fn disk(folder: &Path) -> io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn processor_time_is_found_behind_a_name_with_spaces() {
+        let stat = "77 (a ) b) S 12 1 1 0 -1 4194560 1 2 3 4 100 20 3000 400 20 0 1 0 5 6 7";
+        let found = Stat::parse(stat);
+        let expected = Stat { parent: 12, own: Duration::from_millis(1_200), of_ended: Duration::from_secs(34) };
+        assert_eq!(found, expected);
+    }
 
     #[test]
     fn the_nearest_mount_counts() {

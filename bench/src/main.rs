@@ -3,35 +3,33 @@
 //! A sign-in is complete when a person's work is: a start, a mail that arrived at an SMTP server (in this process) with the code in
 //! it, and a verification with that code, answered with a token. Each client does one after the other over a connection it keeps, so
 //! with N clients N sign-ins are under way at any moment (a closed loop). The server is a release binary as `countersign dev` starts
-//! it, in a process of its own, with its database on a real disk. The load is made on one thread of the same machine, whose cost is
-//! told, too: on two cores it takes a share of what the server could have.
+//! it, in a process of its own, with its database on a real disk: `SQLite`, or a throw-away PostgreSQL, on which there may be several
+//! nodes. The load is made on one thread of the same machine, whose cost is told, too: on two cores it takes a share of what the
+//! server could have.
 
+mod ceiling;
 mod client;
+mod compare;
 mod machine;
 mod measured;
+mod postgres;
 mod report;
+mod run;
 mod server;
 mod sink;
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::time::Duration;
 
 use clap::Parser;
-use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
 
-use client::Person;
-use measured::{Measured, Meter};
-use report::Report;
-use server::Server;
-use sink::Sink;
+use postgres::{Counting, Postgres};
 
 /// Runs complete sign-ins against a release binary of countersign and prints what came of it.
-#[derive(Debug, Parser)]
+#[derive(Debug, Clone, Parser)]
 #[command(name = "load")]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 struct Options {
     /// The binary to run.
     #[arg(long, default_value = "target/release/countersign", value_name = "FILE")]
@@ -57,16 +55,28 @@ struct Options {
     /// A folder on the disk to measure; the database is made in a new folder inside of it, which is removed afterwards.
     #[arg(long, default_value = "target/bench", value_name = "DIR")]
     data: PathBuf,
+    /// Run on a PostgreSQL that is started for it, with fsync on, in the folder for temporary files (`TMPDIR`), and is gone afterwards.
+    #[arg(long)]
+    postgres: bool,
+    /// How many nodes there are on that PostgreSQL; clients are spread over them.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64), value_name = "N")]
+    nodes: u32,
+    /// Count each statement that PostgreSQL runs, and print how often it ran and how long. That costs a little.
+    #[arg(long)]
+    statements: bool,
+    /// Run on `SQLite`, on PostgreSQL with one and with two nodes, and have pgbench run the same statements; print one beside the other.
+    #[arg(long)]
+    compare: bool,
+    /// How often all of that is done in turn, with `--compare`; medians are printed.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=99), value_name = "N")]
+    rounds: u32,
 }
-
-/// How long the server is left alone before its idle memory is read.
-const IDLE: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
     let options = Options::parse();
     // One thread: the server shall have the rest of the machine.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let outcome = runtime.and_then(|runtime| runtime.block_on(run(&options)));
+    let outcome = runtime.and_then(|runtime| runtime.block_on(measure(&options)));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -77,60 +87,16 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(options: &Options) -> io::Result<()> {
-    let folder = machine::folder_on_disk(&options.data)?;
-    let disk = machine::disk(folder.path())?;
-    let sink = Arc::new(Sink::new(options.clients));
-    let mail = sink.listen().await?;
-    let mut receiving = JoinSet::new();
-    receiving.spawn(Arc::clone(&sink).receive(mail.listener));
-
-    let mut server = if options.production {
-        Server::serve(&options.binary, folder.path(), mail.port, &options.project).await?
+async fn measure(options: &Options) -> io::Result<()> {
+    if options.compare {
+        return compare::print(options, &mut io::stdout()).await;
+    }
+    let counting = if options.statements { Counting::Statements } else { Counting::No };
+    let database = if options.postgres || options.statements || options.nodes > 1 {
+        let postgres = Postgres::start(counting).await?;
+        Some(postgres.database(counting).await)
     } else {
-        Server::start(&options.binary, folder.path(), mail.port).await?
+        None
     };
-    // In production an address is sent a code every half a minute, so each is signed in with once.
-    let addresses = if options.production { u32::MAX } else { options.addresses };
-    sleep(IDLE).await;
-    let idle = server.costs()?;
-
-    let meter = Arc::new(Meter::default());
-    let mut people = JoinSet::new();
-    for number in 0..options.clients {
-        let person = Person::new(number, addresses, server.address(), Arc::clone(&sink));
-        people.spawn(person.sign_in_again_and_again(Arc::clone(&meter)));
-    }
-    sleep(Duration::from_secs(options.warm_up)).await;
-    let before = Moment::now(&server).await?;
-    meter.begin();
-    sleep(Duration::from_secs(options.seconds)).await;
-    meter.end();
-    let after = Moment::now(&server).await?;
-
-    // Sign-ins under way may end, so that stopping the server interrupts none.
-    let mut measured = Measured::default();
-    while let Some(ended) = people.join_next().await {
-        measured.add(ended.map_err(io::Error::other)?);
-    }
-    let stopped_in = server.stop().await?;
-    receiving.shutdown().await;
-    let report =
-        Report { clients: options.clients, disk, startup: server.startup(), idle, before, after, measured, stopped_in };
-    report.print(&mut io::stdout().lock())
-}
-
-/// What is read at the beginning and at the end of what is measured.
-struct Moment {
-    at: Instant,
-    server: machine::Costs,
-    load: machine::Costs,
-    metrics: server::Metrics,
-}
-
-impl Moment {
-    async fn now(server: &Server) -> io::Result<Self> {
-        let metrics = server.metrics().await?;
-        Ok(Self { at: Instant::now(), server: server.costs()?, load: machine::costs("self")?, metrics })
-    }
+    run::run(options, options.nodes, database.as_ref(), counting).await?.print(&mut io::stdout().lock())
 }

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use crate::Moment;
 use crate::machine::{self, Costs};
 use crate::measured::{Measured, percentile};
+use crate::postgres::{Figures, Statements};
+use crate::run::Moment;
 
 /// Everything there is to say.
 pub(crate) struct Report {
     pub(crate) clients: u32,
+    pub(crate) nodes: u32,
     pub(crate) disk: String,
     pub(crate) startup: Duration,
     pub(crate) idle: Costs,
@@ -18,6 +20,8 @@ pub(crate) struct Report {
     pub(crate) after: Moment,
     pub(crate) measured: Measured,
     pub(crate) stopped_in: Duration,
+    /// What PostgreSQL ran, where that was counted.
+    pub(crate) statements: Option<Statements>,
 }
 
 /// The histogram of the store's operations, without its suffix.
@@ -28,20 +32,17 @@ const GROUPS: &str = "countersign_commit_batch_size";
 impl Report {
     /// Prints it.
     pub(crate) fn print(mut self, to: &mut impl Write) -> io::Result<()> {
-        let seconds = (self.after.at - self.before.at).as_secs_f64();
-        let sign_ins = count(self.measured.starts.len());
-        let errors = self.measured.errors.len();
+        let sign_ins = self.sign_ins();
+        let nodes = if self.nodes == 1 { String::new() } else { format!(", on {} nodes", self.nodes) };
         writeln!(
             to,
-            "sign-ins       {:.0}/s ({sign_ins} in {seconds:.1} s by {} clients; {} of them first-time)",
-            sign_ins / seconds,
+            "sign-ins       {:.0}/s ({sign_ins} in {:.1} s by {} clients{nodes}; {} of them first-time)",
+            sign_ins / self.seconds(),
+            self.seconds(),
             self.clients,
             self.measured.first_time
         )?;
-        writeln!(to, "errors         {errors}")?;
-        for (error, times) in tally(&self.measured.errors) {
-            writeln!(to, "               {times} x {error}")?;
-        }
+        self.print_errors(to)?;
         for (what, took) in [
             ("start", &mut self.measured.starts),
             ("mail", &mut self.measured.mails),
@@ -51,8 +52,9 @@ impl Report {
             let [p50, p99, most] = [50, 99, 100].map(|percent| f64::from(percentile(took, percent)) / 1000.0);
             writeln!(to, "{what:<14} p50 {p50:.1} ms   p99 {p99:.1} ms   most {most:.1} ms")?;
         }
-        self.print_costs(to, sign_ins, seconds)?;
-        self.print_store(to, sign_ins)?;
+        self.print_costs(to)?;
+        self.print_store(to)?;
+        self.print_database(to)?;
         writeln!(
             to,
             "start-up       {} ms until the first answer; stopped in {} ms",
@@ -63,10 +65,52 @@ impl Report {
         writeln!(to, "disk           {}", self.disk)
     }
 
-    fn print_costs(&self, to: &mut impl Write, sign_ins: f64, seconds: f64) -> io::Result<()> {
-        let spent = |before: Costs, after: Costs| after.processor.saturating_sub(before.processor).as_secs_f64();
-        let server = spent(self.before.server, self.after.server);
-        let load = spent(self.before.load, self.after.load);
+    /// Prints what went wrong, and how often.
+    pub(crate) fn print_errors(&self, to: &mut impl Write) -> io::Result<()> {
+        writeln!(to, "errors         {}", self.measured.errors.len())?;
+        for (error, times) in tally(&self.measured.errors) {
+            writeln!(to, "               {times} x {error}")?;
+        }
+        Ok(())
+    }
+
+    /// How many sign-ins were measured.
+    pub(crate) fn sign_ins(&self) -> f64 {
+        count(self.measured.starts.len())
+    }
+
+    /// How long was measured.
+    pub(crate) fn seconds(&self) -> f64 {
+        (self.after.at - self.before.at).as_secs_f64()
+    }
+
+    /// Processor time of the servers.
+    pub(crate) fn server(&self) -> Duration {
+        self.after.server.processor.saturating_sub(self.before.server.processor)
+    }
+
+    /// Processor time of the load itself.
+    pub(crate) fn load(&self) -> Duration {
+        self.after.load.processor.saturating_sub(self.before.load.processor)
+    }
+
+    /// What PostgreSQL used.
+    pub(crate) fn database(&self) -> Option<Figures> {
+        Some(self.after.database?.since(self.before.database?))
+    }
+
+    /// How often the store was asked for `operation`.
+    pub(crate) fn operations(&self, operation: &str) -> f64 {
+        self.growth(&format!("{STORE}_count"), operation)
+    }
+
+    fn growth(&self, name: &str, operation: &str) -> f64 {
+        self.after.metrics.growth(&self.before.metrics, name, operation)
+    }
+
+    fn print_costs(&self, to: &mut impl Write) -> io::Result<()> {
+        let (sign_ins, seconds) = (self.sign_ins(), self.seconds());
+        let (server, load) = (self.server().as_secs_f64(), self.load().as_secs_f64());
         let written = count(self.after.server.written - self.before.server.written);
         writeln!(
             to,
@@ -91,17 +135,55 @@ impl Report {
         )
     }
 
-    fn print_store(&self, to: &mut impl Write, sign_ins: f64) -> io::Result<()> {
-        let growth = |name: &str, operation: &str| self.after.metrics.growth(&self.before.metrics, name, operation);
-        let (groups, operations) = (growth(&format!("{GROUPS}_count"), ""), growth(&format!("{GROUPS}_sum"), ""));
-        writeln!(to, "commits        {:.2} a sign-in, {:.1} operations each", groups / sign_ins, operations / groups)?;
-        let counted = format!("{STORE}_count");
-        for operation in self.after.metrics.operations(&counted) {
-            let times = growth(&counted, operation);
+    fn print_store(&self, to: &mut impl Write) -> io::Result<()> {
+        let sign_ins = self.sign_ins();
+        let (groups, operations) =
+            (self.growth(&format!("{GROUPS}_count"), ""), self.growth(&format!("{GROUPS}_sum"), ""));
+        if groups > 0.0 {
+            writeln!(
+                to,
+                "commits        {:.2} a sign-in, {:.1} operations each",
+                groups / sign_ins,
+                operations / groups
+            )?;
+        } else {
+            writeln!(to, "operations")?;
+        }
+        for operation in self.after.metrics.operations(&format!("{STORE}_count")) {
+            let times = self.operations(operation);
             if times > 0.0 {
-                let mean = growth(&format!("{STORE}_sum"), operation) / times * 1e3;
+                let mean = self.growth(&format!("{STORE}_sum"), operation) / times * 1e3;
                 writeln!(to, "  {operation:<12} {:.2} a sign-in, {mean:.1} ms each until durable", times / sign_ins)?;
             }
+        }
+        Ok(())
+    }
+
+    fn print_database(&self, to: &mut impl Write) -> io::Result<()> {
+        let Some(Figures { processor, log, images, syncs }) = self.database() else { return Ok(()) };
+        let sign_ins = self.sign_ins();
+        let processor = processor.as_secs_f64();
+        writeln!(
+            to,
+            "PostgreSQL     {processor:.1} s ({:.2} cores, {:.0} µs a sign-in)",
+            processor / self.seconds(),
+            processor / sign_ins * 1e6
+        )?;
+        writeln!(
+            to,
+            "  log          {:.1} KB a sign-in, {:.1} of them images of pages; {:.2} syncs a sign-in",
+            count(log) / sign_ins / 1e3,
+            count(images) / sign_ins / 1e3,
+            count(syncs) / sign_ins
+        )?;
+        let Some(statements) = &self.statements else { return Ok(()) };
+        let calls: f64 = statements.values().map(|(calls, _)| calls).sum();
+        writeln!(to, "  statements   {:.1} a sign-in; each: how many a sign-in, µs in the executor", calls / sign_ins)?;
+        let mut statements: Vec<_> = statements.iter().collect();
+        statements.sort_by(|(_, one), (_, other)| other.1.total_cmp(&one.1));
+        for (text, (calls, took)) in statements {
+            let text: String = text.chars().take(100).collect();
+            writeln!(to, "  {:>6.2} {:>6.0}  {text}", calls / sign_ins, took / calls * 1e3)?;
         }
         Ok(())
     }
@@ -120,6 +202,6 @@ fn tally(errors: &[String]) -> Vec<(&str, usize)> {
 
 /// A count as a number to divide by.
 #[expect(clippy::cast_precision_loss, reason = "no run counts to 2^53")]
-fn count(number: impl TryInto<u64>) -> f64 {
+pub(crate) fn count(number: impl TryInto<u64>) -> f64 {
     number.try_into().unwrap_or(u64::MAX) as f64
 }

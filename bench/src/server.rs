@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -23,7 +23,14 @@ const LOOK: Duration = Duration::from_millis(2);
 /// A graceful stop waits for mails, at most this long.
 const STOPPING: Duration = Duration::from_secs(30);
 
-/// A running `countersign dev`. Killed when dropped.
+/// Where a server keeps its data: in `folder`, or in a PostgreSQL database that others may share.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) folder: PathBuf,
+    pub(crate) database: Option<String>,
+}
+
+/// A running server. Killed when dropped.
 #[derive(Debug)]
 pub(crate) struct Server {
     child: Child,
@@ -35,15 +42,16 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts `binary` with its data in `folder` and its mail sent to `smtp_port`, and waits for its first answer.
-    pub(crate) async fn start(binary: &Path, folder: &Path, smtp_port: u16) -> io::Result<Self> {
+    /// Starts `binary` with its data in `place` and its mail sent to `smtp_port`, and waits for its first answer.
+    pub(crate) async fn start(binary: &Path, place: &Place, smtp_port: u16) -> io::Result<Self> {
         let began = Instant::now();
-        let mut child = spawned(
-            Command::new(binary)
-                .args(["dev", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data"])
-                .arg(folder)
-                .args(["--smtp", &format!("smtp://127.0.0.1:{smtp_port}")]),
-        )?;
+        let mut command = Command::new(binary);
+        command.args(["dev", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+        command.args(["--smtp", &format!("smtp://127.0.0.1:{smtp_port}"), "--data"]).arg(&place.folder);
+        if let Some(url) = &place.database {
+            command.args(["--database", url]);
+        }
+        let mut child = spawned(&mut command)?;
         let output = child.stdout.take().ok_or_else(|| io::Error::other("the server has no output"))?;
         let mut greeting = BufReader::new(output).lines();
         let (public, operator) = timeout(STARTING, addresses(&mut greeting))
@@ -53,20 +61,25 @@ impl Server {
         Ok(Self { child, _greeting: greeting, public, operator, startup: began.elapsed() })
     }
 
-    /// Starts `binary serve` with its data in `folder`, mail sent to `smtp_port`, this process as its trusted proxy and `project` in the
+    /// Starts `binary serve` with its data in `place`, mail sent to `smtp_port`, this process as its trusted proxy and `project` in the
     /// configuration of its project, and waits until it is ready.
-    pub(crate) async fn serve(binary: &Path, folder: &Path, smtp_port: u16, project: &str) -> io::Result<Self> {
+    pub(crate) async fn serve(binary: &Path, place: &Place, smtp_port: u16, project: &str) -> io::Result<Self> {
         let (public, operator) = (free_address()?, free_address()?);
+        let database = match &place.database {
+            None => "database.path = \"countersign.db\"".to_owned(),
+            Some(url) => format!("database = \"{url}\""),
+        };
         let configuration = format!(
             "origin = \"http://{public}\"\n\
              server = {{ listen = \"{public}\", admin_listen = \"{operator}\", trusted_proxies = [\"127.0.0.1\"] }}\n\
-             database.path = \"countersign.db\"\n\
+             {database}\n\
              mail.from = \"load@load.test\"\n\
              log.level = \"warn\"\n\
              [[mail.relays]]\nurl = \"smtp+plain://127.0.0.1:{smtp_port}\"\n\
              [[projects]]\nid = \"main\"\nsign_up = true\n{project}\n"
         );
-        let file = folder.join("countersign.toml");
+        // Several nodes have a file each.
+        let file = place.folder.join(format!("countersign-{}.toml", public.port()));
         std::fs::write(&file, configuration)?;
         let began = Instant::now();
         let mut child = spawned(
@@ -172,6 +185,15 @@ impl Metrics {
             if let Ok(value) = value.parse::<f64>() {
                 *sums.entry((name.to_owned(), operation.to_owned())).or_default() += value;
             }
+        }
+        Self(sums)
+    }
+
+    /// The sums of all of `nodes`.
+    pub(crate) fn of_all(nodes: impl IntoIterator<Item = Self>) -> Self {
+        let mut sums = BTreeMap::new();
+        for (series, value) in nodes.into_iter().flat_map(|node| node.0) {
+            *sums.entry(series).or_default() += value;
         }
         Self(sums)
     }

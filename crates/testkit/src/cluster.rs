@@ -207,7 +207,8 @@ impl Cluster {
         self.folder.join("data")
     }
 
-    fn program(&self, name: &str) -> Command {
+    /// The program `name` of this PostgreSQL.
+    pub fn program(&self, name: &str) -> Command {
         Command::new(self.programs.join(name))
     }
 

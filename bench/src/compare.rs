@@ -1,0 +1,184 @@
+//! One beside the other: `SQLite`, PostgreSQL with one node and with two, and what pgbench does with the same statements.
+//!
+//! All of them in turn, as often as was asked for, and of each figure the median: what else the machine does meanwhile meets all of
+//! them alike.
+
+use std::io::{self, Write};
+
+use crate::Options;
+use crate::ceiling::{self, Ceiling};
+use crate::postgres::{Counting, Figures, Postgres, Statements};
+use crate::report::{Report, count};
+use crate::run::run;
+
+/// What is compared.
+const NAMES: [&str; 4] = ["SQLite", "PostgreSQL, one node", "PostgreSQL, two nodes", "pgbench, the same statements"];
+
+/// How long is counted, where statements are.
+const COUNTING: u64 = 5;
+
+/// One run in figures; those but the first are of one sign-in, processor time in microseconds.
+#[derive(Debug, Clone, Copy, Default)]
+struct Row {
+    rate: f64,
+    server: f64,
+    database: f64,
+    load: f64,
+    trips: f64,
+    log: f64,
+    images: f64,
+    syncs: f64,
+}
+
+/// Prints a table.
+pub(crate) async fn print(options: &Options, to: &mut impl Write) -> io::Result<()> {
+    let (batch, statements) = counted(options, to).await?;
+    let postgres = Postgres::start(Counting::No).await?;
+    let mut rows: [Vec<Row>; 4] = Default::default();
+    for round in 1..=options.rounds {
+        writeln!(to, "round {round} of {}: {} clients, {} s each", options.rounds, options.clients, options.seconds)?;
+        for (index, (name, rows)) in NAMES.into_iter().zip(&mut rows).enumerate() {
+            let row = match index {
+                0 => of_report(&run(options, 1, None, Counting::No).await?, to)?,
+                3 => of_ceiling(&ceiling::run(options, &postgres, Counting::No, batch).await?),
+                _ => {
+                    let nodes = if index == 1 { 1 } else { 2 };
+                    let database = postgres.database(Counting::No).await;
+                    of_report(&run(options, nodes, Some(&database), Counting::No).await?, to)?
+                }
+            };
+            writeln!(to, "  {name:<30} {:>6.0}/s", row.rate)?;
+            rows.push(row);
+        }
+    }
+    let rows = rows.map(|rows| median(&rows));
+    writeln!(to)?;
+    writeln!(
+        to,
+        "| medians of {} | sign-ins/s | server µs | database µs | load µs | statements | trips | log KB | page images KB | syncs |",
+        options.rounds
+    )?;
+    writeln!(to, "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")?;
+    for (index, (name, row)) in NAMES.into_iter().zip(rows).enumerate() {
+        let Row { rate, server, database, load, .. } = row;
+        write!(to, "| {name} | {rate:.0} | {server:.0} | {database:.0} | {load:.0} |")?;
+        let statements = statements.get(index).copied().unwrap_or_default();
+        let Row { trips, log, images, syncs, .. } = row;
+        writeln!(to, " {statements:.1} | {trips:.2} | {log:.1} | {images:.1} | {syncs:.2} |")?;
+    }
+    let [_, one, two, ceiling] = rows;
+    writeln!(to)?;
+    writeln!(
+        to,
+        "one node is at {:.0} % of what pgbench does; two nodes are at {:.0} % of one",
+        percent(one, ceiling),
+        percent(two, one)
+    )
+}
+
+fn percent(one: Row, of: Row) -> f64 {
+    one.rate / of.rate * 100.0
+}
+
+/// How many messages are settled at a time, and how many statements a sign-in takes: on PostgreSQL with one node, with two and at
+/// the ceiling, behind a nothing for `SQLite`. Counting costs something, so it has runs of its own.
+async fn counted(options: &Options, to: &mut impl Write) -> io::Result<(u32, [f64; 4])> {
+    let options = Options { seconds: COUNTING.min(options.seconds), ..options.clone() };
+    let postgres = Postgres::start(Counting::Statements).await?;
+    let mut counts = [0.0; 4];
+    let mut batch = 1;
+    let mut ours = Statements::new();
+    for (nodes, counted) in (1..).zip(counts.iter_mut().skip(1).take(2)) {
+        let database = postgres.database(Counting::Statements).await;
+        let report = run(&options, nodes, Some(&database), Counting::Statements).await?;
+        *counted = of_each(report.statements.as_ref(), report.sign_ins());
+        if nodes == 1 {
+            batch = in_a_batch(&report);
+        }
+        ours.extend(report.statements.unwrap_or_default());
+    }
+    let ceiling = ceiling::run(&options, &postgres, Counting::Statements, batch).await?;
+    if let Some(last) = counts.last_mut() {
+        *last = of_each(ceiling.statements.as_ref(), ceiling.sign_ins);
+    }
+    writeln!(to, "{batch} messages are settled at a time; what pgbench runs and the store did not:")?;
+    for statement in ceiling.statements.unwrap_or_default().keys().filter(|statement| !ours.contains_key(*statement)) {
+        writeln!(to, "  {statement}")?;
+    }
+    Ok((batch, counts))
+}
+
+fn of_each(statements: Option<&Statements>, sign_ins: f64) -> f64 {
+    statements.into_iter().flatten().map(|(_, (calls, _))| calls).sum::<f64>() / sign_ins
+}
+
+/// How many messages were settled at a time.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small number that is at least one")]
+fn in_a_batch(report: &Report) -> u32 {
+    (report.sign_ins() / report.operations("settle")).round().clamp(1.0, 16.0) as u32
+}
+
+fn of_report(report: &Report, to: &mut impl Write) -> io::Result<Row> {
+    if !report.measured.errors.is_empty() {
+        report.print_errors(to)?;
+    }
+    let sign_ins = report.sign_ins();
+    let operations: f64 = ["start", "lease", "settle", "verify"].map(|name| report.operations(name)).iter().sum();
+    let row = Row {
+        rate: sign_ins / report.seconds(),
+        server: report.server().as_secs_f64() / sign_ins * 1e6,
+        load: report.load().as_secs_f64() / sign_ins * 1e6,
+        ..Row::default()
+    };
+    // What one does in a file makes no trips.
+    Ok(report.database().map_or(row, |used| Row { trips: operations * 2.0 / sign_ins, ..row.with(used, sign_ins) }))
+}
+
+fn of_ceiling(ceiling: &Ceiling) -> Row {
+    let load = ceiling.load.as_secs_f64() / ceiling.sign_ins * 1e6;
+    let row = Row { rate: ceiling.rate, load, trips: ceiling.trips, ..Row::default() };
+    row.with(ceiling.database, ceiling.sign_ins)
+}
+
+impl Row {
+    fn with(self, used: Figures, sign_ins: f64) -> Self {
+        Self {
+            database: used.processor.as_secs_f64() / sign_ins * 1e6,
+            log: count(used.log) / sign_ins / 1e3,
+            images: count(used.images) / sign_ins / 1e3,
+            syncs: count(used.syncs) / sign_ins,
+            ..self
+        }
+    }
+}
+
+/// Of each figure the median.
+fn median(rows: &[Row]) -> Row {
+    let of = |figure: fn(&Row) -> f64| {
+        let mut figures: Vec<f64> = rows.iter().map(figure).collect();
+        figures.sort_by(f64::total_cmp);
+        figures.get(figures.len() / 2).copied().unwrap_or_default()
+    };
+    Row {
+        rate: of(|row| row.rate),
+        server: of(|row| row.server),
+        database: of(|row| row.database),
+        load: of(|row| row.load),
+        trips: of(|row| row.trips),
+        log: of(|row| row.log),
+        images: of(|row| row.images),
+        syncs: of(|row| row.syncs),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_figure_has_a_median_of_its_own() {
+        let rows = [(1.0, 9.0), (3.0, 7.0), (2.0, 8.0)].map(|(rate, log)| Row { rate, log, ..Row::default() });
+        let row = median(&rows);
+        assert_eq!((row.rate.to_string(), row.log.to_string()), ("2".to_owned(), "8".to_owned()));
+    }
+}
