@@ -3,7 +3,7 @@
 use engine::{
     Account, Address, Annotate, Caller, ChangeDevice, ChangeIdentity, ChangeSeen, DeviceProof, DeviceView, EndSessions,
     EraseIdentity, Flow, FlowSeen, Lease, MessageState, OpenFlow, Operation, OutboxMessage, Owner, Prover, Refresh,
-    Register, Resend, Settle, Start, StartSeen, TakeTicket, TicketSeen, Verify, VerifySeen,
+    Register, Resend, SIGN_INS_SEEN, Session, Settle, Start, StartSeen, TakeTicket, TicketSeen, Verify, VerifySeen,
 };
 
 use super::count;
@@ -18,9 +18,10 @@ impl Load for Start {
     fn load(&self, tables: &Tables) -> StartSeen {
         StartSeen {
             flow: tables.flow(&self.handle).cloned(),
+            known_flow: self.known_handle().and_then(|handle| tables.flow(&handle)).cloned(),
             owner: tables.owner(&self.asking.project, &self.address),
             budget: tables.budget(&self.asking.project, &self.address),
-            prover: prover(tables, self.asking.proof),
+            provers: provers(tables, self.asking.proof),
             caller: self.change.as_ref().and_then(|change| tables.caller(change.session)),
         }
     }
@@ -32,7 +33,7 @@ impl Load for Resend {
         if let Some(challenge) = seen.flow.as_ref().and_then(|flow| flow.challenge.as_ref()) {
             seen.owner = tables.owner(&self.asking.project, &challenge.address);
             seen.budget = tables.budget(&self.asking.project, &challenge.address);
-            seen.prover = prover(tables, self.asking.proof);
+            seen.provers = provers(tables, self.asking.proof);
         }
         seen
     }
@@ -50,7 +51,7 @@ impl Load for Annotate {
 
 impl Load for Verify {
     fn load(&self, tables: &Tables) -> VerifySeen {
-        let mut seen = VerifySeen { prover: prover(tables, self.proof), ..VerifySeen::default() };
+        let mut seen = VerifySeen { provers: provers(tables, self.proof), ..VerifySeen::default() };
         for flow in self.handles.iter().filter_map(|handle| tables.flow(handle)) {
             let asked = flow.challenge.as_ref().map(|challenge| &challenge.address);
             if let Some(address) = asked.filter(|address| !seen.budgets.has(address)) {
@@ -69,10 +70,15 @@ impl Load for Verify {
     }
 }
 
-/// Who was proved in the session that a request shows, over or not.
-fn prover(tables: &Tables, proof: Option<DeviceProof>) -> Option<Prover> {
-    let session = tables.sessions.get(&proof?.session()?)?;
-    Some(Prover { identity: session.identity, proved_at: session.issued_at })
+/// Who was proved in the session that a request shows, over or not, or at its device: the newest first.
+fn provers(tables: &Tables, proof: Option<DeviceProof>) -> Vec<Prover> {
+    let is_shown = |session: &&Session| match proof {
+        Some(DeviceProof::Session(id)) => session.id == id,
+        Some(DeviceProof::Device(device)) => session.device == Some(device),
+        Some(DeviceProof::Identity { .. }) | None => false,
+    };
+    let prover = |session: &Session| Prover { identity: session.identity, proved_at: session.issued_at };
+    tables.sessions.values().rev().filter(is_shown).take(count(SIGN_INS_SEEN)).map(prover).collect()
 }
 
 impl Load for Refresh {
