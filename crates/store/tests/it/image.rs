@@ -167,6 +167,7 @@ fn address_row(owned: &Owned) -> Columns {
         ("project", text(project.as_str())),
         ("channel", text(address.channel().name())),
         ("address", text(address.as_str())),
+        ("mailbox", text(address.mailbox())),
         ("verified_at", verified_at.map(time).into()),
         ("asked_at", asked_at.map(time).into()),
         ("created_at", time(*created_at)),
@@ -224,6 +225,7 @@ fn flow_row(flow: &Flow) -> Columns {
     columns.extend([
         ("channel", text(address.channel().name())),
         ("address", text(address.as_str())),
+        ("mailbox", text(address.mailbox())),
         ("epoch", (*epoch).into()),
         ("sends", (*sends).into()),
         ("attempts", (*attempts).into()),
@@ -325,6 +327,7 @@ fn message_row(kept: &Kept) -> Columns {
         ("epoch", (*epoch).into()),
         ("channel", text(recipient.channel().name())),
         ("address", text(recipient.as_str())),
+        ("mailbox", text(recipient.mailbox())),
         ("due_at", time(*due_at)),
         ("attempts", (*attempts).into()),
         ("not_after", time(*not_after)),
@@ -404,7 +407,11 @@ fn maybe_at(row: &Row<'_>, column: &str) -> Option<Timestamp> {
 }
 
 fn address(row: &Row<'_>) -> Address {
-    Address::from_stored(Channel::from_name(&get::<String>(row, "channel")).unwrap(), get(row, "address"))
+    Address::from_stored(
+        Channel::from_name(&get::<String>(row, "channel")).unwrap(),
+        get(row, "address"),
+        get(row, "mailbox"),
+    )
 }
 
 fn read_identity(row: &Row<'_>) -> Identity {
