@@ -246,8 +246,9 @@ impl Attack {
     }
 
     /// The owner signs in at the first surface.
-    async fn owner(&self, from: IpAddr, proof: Option<String>) -> Entry {
-        let surface = self.surfaces.first().expect("there is a surface");
+    async fn owner(&mut self, from: IpAddr, proof: Option<String>) -> Entry {
+        let surfaces = Arc::clone(&self.surfaces);
+        let surface = surfaces.first().expect("there is a surface");
         let mut caller = Caller::new(self.server.address(), from);
         caller.proof = proof;
         let mut steps = 2;
@@ -269,7 +270,13 @@ impl Attack {
         };
         let code = self.code().await;
         match surface.guess(&mut caller, OWNER, &flow, &code).await {
-            Guessed::Passed(_) => Entry::In { steps, length: code.len() },
+            Guessed::Passed(proof) => {
+                // What shows that her device is known may be another thing after each sign-in there.
+                if let Some(first) = self.proofs.first_mut().filter(|_| caller.proof.is_some()) {
+                    *first = proof;
+                }
+                Entry::In { steps, length: code.len() }
+            }
             Guessed::Wrong => Entry::Refused,
         }
     }

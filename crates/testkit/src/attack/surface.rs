@@ -2,6 +2,9 @@
 
 #![expect(clippy::panic, reason = "in a test kit, what cannot go on fails the test")]
 
+mod kratos;
+mod wacht;
+
 use std::fmt;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
@@ -80,7 +83,7 @@ pub trait Surface: fmt::Debug + Send + Sync {
 
 /// All surfaces there are.
 pub fn surfaces() -> Vec<Box<dyn Surface>> {
-    vec![Box::new(Login), Box::new(Descope)]
+    vec![Box::new(Login), Box::new(Descope), Box::new(kratos::Kratos), Box::new(wacht::Wacht)]
 }
 
 /// How long an answer says to wait, if it says no for now.
