@@ -19,6 +19,8 @@ mod limits;
 mod links;
 #[path = "machine.rs"]
 mod machine;
+#[path = "missed.rs"]
+mod missed;
 #[path = "opened.rs"]
 mod opened;
 #[path = "owed.rs"]
@@ -29,3 +31,5 @@ mod races;
 mod secrets;
 #[path = "tickets.rs"]
 mod tickets;
+#[path = "uniform.rs"]
+mod uniform;
