@@ -21,6 +21,8 @@ mod links;
 mod machine;
 #[path = "mailed.rs"]
 mod mailed;
+#[path = "missed.rs"]
+mod missed;
 #[path = "opened.rs"]
 mod opened;
 #[path = "owed.rs"]
@@ -33,3 +35,5 @@ mod secrets;
 mod tickets;
 #[path = "whole.rs"]
 mod whole;
+#[path = "uniform.rs"]
+mod uniform;
