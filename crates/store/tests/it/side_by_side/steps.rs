@@ -292,9 +292,9 @@ fn owning() -> impl Strategy<Value = Step> {
         2 => (back(), any::<bool>()).prop_map(|(which, all)| Step::EndSessions { which, all }),
         2 => (0..DEVICES, back()).prop_map(|(device, which)| Step::Activate { device, which }),
         1 => (0..DEVICES, prop::option::of(back())).prop_map(|(device, which)| Step::SignOut { device, which }),
-        4 => (prop::option::weighted(0.7, back()), 1_u64..3_600)
+        4 => (prop::option::weighted(0.9, back()), 1_u64..3_600)
             .prop_map(|(identity, seconds)| Step::PutTicket { identity, seconds }),
-        4 => (back(), prop::bool::weighted(0.8), any::<bool>())
+        6 => (back(), prop::bool::weighted(0.9), prop::bool::weighted(0.8))
             .prop_map(|(which, is_bound, session)| Step::TakeTicket { which, is_bound, session }),
     ]
 }
