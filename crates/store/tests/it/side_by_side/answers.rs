@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use engine::{
     Address, Attempt, Change, Client, CodeFormat, Content, Context, Delivery, DeviceChange, DeviceId, DeviceProof,
-    Error, IdentityChange, IdentityId, Leased, MessageId, NewFlow, NewIdentity, NewTicket, Purpose, SealedKey,
-    SessionId, SessionTerms, Sessions, Started, Store as _, Taking, Timestamp, Verified, WantedAddress,
+    Error, IdentityChange, IdentityId, Keeping, Leased, MessageId, NewChallenge, NewFlow, NewIdentity, NewTicket,
+    Purpose, SealedKey, SessionId, SessionTerms, Sessions, Started, Store as _, Taking, Timestamp, Verified,
+    WantedAddress,
 };
 use testkit::world::{DIALECT, LIFE, World};
 
@@ -135,6 +136,12 @@ pub(super) async fn play(world: &mut World, known: &Known, step: &Step) -> Answe
         }
         Step::Start(question) => start(world, known, question).await,
         Step::Enter { key, who, device } => enter(world, *key, *who, *device).await,
+        Step::Move { key, who, which, keeping } => {
+            let mut challenge = world.challenge(KEYS[*key], Purpose::ChangeAddress, &person(*who));
+            challenge.change = Some(change(world, known, *who, *which, *keeping).await);
+            challenge.format = FORMAT;
+            pass(world, *key, challenge).await
+        }
         Step::Resend { .. } | Step::Verify { .. } | Step::Open { .. } | Step::Annotate { .. } => {
             ask(world, known, step).await
         }
@@ -181,6 +188,11 @@ fn entered(verified: Verified, given: &mut Answer) {
 async fn enter(world: &World, key: usize, who: usize, device: Option<usize>) -> Answer {
     let mut challenge = world.challenge(KEYS[key], Purpose::SignInOrUp, &person(who));
     (challenge.format, challenge.device) = (FORMAT, device.map(device_id));
+    pass(world, key, challenge).await
+}
+
+/// Asks for a code and brings it back at once.
+async fn pass(world: &World, key: usize, challenge: NewChallenge) -> Answer {
     let started = sent(world, key, world.engine.start_challenge(&world.context(), challenge).await).await;
     let Some((_, code)) = &started.code else { return started };
     let session = Some(SessionTerms { life: LIFE * 3, memo: Some("noted".to_owned()) });
@@ -188,6 +200,14 @@ async fn enter(world: &World, key: usize, who: usize, device: Option<usize>) -> 
     let mut given = said(world.engine.verify(&world.context(), attempt).await, entered);
     (given.said, given.code) = (format!("{} {}", started.said, given.said), started.code);
     given
+}
+
+/// On whose behalf an address is changed: that of a session, from the first address that its identity has.
+async fn change(world: &World, known: &Known, who: usize, back: usize, keeping: Keeping) -> Change {
+    let (session, generation) = known.session(back);
+    let own = world.engine.caller(&world.context(), session).await.map(|caller| caller.account.addresses);
+    let current = own.ok().and_then(|own| Some(own.first()?.address.clone())).unwrap_or_else(|| person(who));
+    Change { session, generation: Some(generation), current, keeping }
 }
 
 async fn start(world: &World, known: &Known, question: &Question) -> Answer {
@@ -206,11 +226,7 @@ async fn start(world: &World, known: &Known, question: &Question) -> Answer {
     }
     if question.purpose == Purpose::ChangeAddress {
         let (back, keeping) = question.change;
-        let (session, generation) = known.session(back);
-        let own = world.engine.caller(&world.context(), session).await.map(|caller| caller.account.addresses);
-        let current = own.ok().and_then(|own| Some(own.first()?.address.clone()));
-        let current = current.unwrap_or_else(|| person(question.who));
-        challenge.change = Some(Change { session, generation: Some(generation), current, keeping });
+        challenge.change = Some(change(world, known, question.who, back, keeping).await);
     }
     let started = world.engine.start_challenge(&context(world, known, question.asker), challenge).await;
     sent(world, question.key, started).await

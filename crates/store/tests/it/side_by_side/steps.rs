@@ -45,6 +45,13 @@ pub(super) enum Step {
         who: usize,
         device: Option<usize>,
     },
+    /// Changes an address: asks for a code on behalf of a session, and brings it back.
+    Move {
+        key: usize,
+        who: usize,
+        which: usize,
+        keeping: Keeping,
+    },
     Resend {
         key: usize,
         naming: Naming,
@@ -171,12 +178,13 @@ pub(super) struct Question {
     pub(super) asker: Asker,
 }
 
-const PURPOSES: [Purpose; 6] = [
+const PURPOSES: [Purpose; 7] = [
     Purpose::SignIn,
     Purpose::SignUp,
     Purpose::SignInOrUp,
     Purpose::SignInOrUp,
     Purpose::VerifyAddress,
+    Purpose::ChangeAddress,
     Purpose::ChangeAddress,
 ];
 
@@ -197,6 +205,10 @@ fn mode() -> impl Strategy<Value = ResendMode> {
     one_of(&[ResendMode::SameCode, ResendMode::NewCode])
 }
 
+fn keeping() -> impl Strategy<Value = Keeping> {
+    one_of(&[Keeping::Replace, Keeping::Both])
+}
+
 fn naming() -> impl Strategy<Value = Naming> {
     one_of(&[Naming::Public, Naming::Public, Naming::Secret])
 }
@@ -206,7 +218,7 @@ fn device() -> impl Strategy<Value = Option<usize>> {
 }
 
 fn people() -> impl Strategy<Value = Vec<usize>> {
-    prop::collection::vec(0..PEOPLE.len(), 0..3)
+    prop::collection::vec(0..PEOPLE.len(), 0..4)
 }
 
 fn question() -> impl Strategy<Value = Question> {
@@ -217,7 +229,7 @@ fn question() -> impl Strategy<Value = Question> {
         any::<bool>(),
         any::<bool>(),
     );
-    let whose = (prop::option::weighted(0.2, back()), device(), (back(), one_of(&[Keeping::Replace, Keeping::Both])));
+    let whose = (prop::option::weighted(0.2, back()), device(), (back(), keeping()));
     (what, how, whose).prop_map(|(what, how, (identity, device, change))| {
         let (key, who, purpose, naming, mode, asker) = what;
         let (disclosure, strangers, has_link, is_told_of) = how;
@@ -246,10 +258,12 @@ fn asking() -> impl Strategy<Value = Step> {
     let typed = prop_oneof![5 => Just(Typed::Own), 1 => back().prop_map(Typed::Old), 3 => Just(Typed::Nonsense)];
     prop_oneof![
         8 => (key(), 0..PEOPLE.len(), device()).prop_map(|(key, who, device)| Step::Enter { key, who, device }),
+        3 => (key(), 0..PEOPLE.len(), back(), keeping())
+            .prop_map(|(key, who, which, keeping)| Step::Move { key, who, which, keeping }),
         10 => question().prop_map(|question| Step::Start(Box::new(question))),
         4 => (key(), naming(), mode(), asker())
             .prop_map(|(key, naming, mode, asker)| Step::Resend { key, naming, mode, asker }),
-        12 => (keys, typed, prop::bool::weighted(0.8), asker())
+        10 => (keys, typed, prop::bool::weighted(0.8), asker())
             .prop_map(|(keys, typed, session, asker)| Step::Verify { keys, typed, session, asker }),
         2 => (key(), one_of(&PURPOSES), device()).prop_map(|(key, purpose, device)| Step::Open { key, purpose, device }),
         2 => key().prop_map(|key| Step::Annotate { key }),
@@ -258,8 +272,9 @@ fn asking() -> impl Strategy<Value = Step> {
 
 /// Something about identities, sessions, devices and tickets.
 fn owning() -> impl Strategy<Value = Step> {
-    let state = || one_of(&[IdentityState::Active, IdentityState::Active, IdentityState::Inactive]);
-    let verified = || prop::option::of(any::<bool>());
+    let state = || prop_oneof![4 => Just(IdentityState::Active), 1 => Just(IdentityState::Inactive)];
+    let verified = || prop::option::weighted(0.4, any::<bool>());
+    let older = prop_oneof![5 => Just(0_u32), 2 => Just(1_u32), 1 => 2_u32..4];
     let change = (
         back(),
         prop::option::of(people()),
@@ -269,23 +284,23 @@ fn owning() -> impl Strategy<Value = Step> {
     );
     prop_oneof![
         2 => (0..PEOPLE.len()).prop_map(|who| Step::Register { who }),
-        2 => (people(), verified(), state()).prop_map(|(people, verified, state)| Step::Create { people, verified, state }),
+        3 => (people(), verified(), state()).prop_map(|(people, verified, state)| Step::Create { people, verified, state }),
         3 => change.prop_map(|(which, people, verified, state, revision)| Step::Change { which, people, verified, state, revision }),
         1 => back().prop_map(|which| Step::Erase { which }),
-        5 => (back(), 0_u32..4, one_of(&[Rotation::On, Rotation::On, Rotation::Off]))
+        8 => (back(), older, one_of(&[Rotation::On, Rotation::On, Rotation::Off]))
             .prop_map(|(which, back, rotation)| Step::Refresh { which, back, rotation }),
         2 => (back(), any::<bool>()).prop_map(|(which, all)| Step::EndSessions { which, all }),
         2 => (0..DEVICES, back()).prop_map(|(device, which)| Step::Activate { device, which }),
         1 => (0..DEVICES, prop::option::of(back())).prop_map(|(device, which)| Step::SignOut { device, which }),
-        4 => (prop::option::weighted(0.7, back()), 1_u64..3_600)
+        4 => (prop::option::weighted(0.9, back()), 1_u64..3_600)
             .prop_map(|(identity, seconds)| Step::PutTicket { identity, seconds }),
-        4 => (back(), prop::bool::weighted(0.8), any::<bool>())
+        6 => (back(), prop::bool::weighted(0.9), prop::bool::weighted(0.8))
             .prop_map(|(which, is_bound, session)| Step::TakeTicket { which, is_bound, session }),
     ]
 }
 
 /// Something that surfaces do not ask for.
-fn keeping() -> impl Strategy<Value = Step> {
+fn upkeep() -> impl Strategy<Value = Step> {
     let reason = || "451 later".to_owned();
     let outcomes = [
         DeliveryOutcome::Sent,
@@ -315,5 +330,5 @@ fn keeping() -> impl Strategy<Value = Step> {
 
 /// Any step.
 pub(super) fn step() -> impl Strategy<Value = Step> {
-    prop_oneof![5 => asking(), 3 => owning(), 4 => keeping()]
+    prop_oneof![5 => asking(), 4 => owning(), 4 => upkeep()]
 }
