@@ -62,6 +62,11 @@ pub enum Event {
         /// From being asked to being durable.
         took: Duration,
     },
+    /// A node looked at the clock of the database that it shares with others. Nothing is decided by that one.
+    ClocksCompared {
+        /// How many milliseconds the node's is ahead; negative where it is behind.
+        ahead_ms: i64,
+    },
     /// A store committed a group of operations together.
     Committed {
         /// How many.

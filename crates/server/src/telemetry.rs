@@ -7,7 +7,7 @@ use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
 
 use engine::{Event, Observer};
-use metrics::{counter, histogram};
+use metrics::{counter, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::sync::Notify;
 use tracing::Level;
@@ -104,6 +104,10 @@ impl Observer for Telemetry {
             }
             Event::Stored { operation, took } => {
                 histogram!("countersign_store_seconds", "op" => *operation, "backend" => self.backend).record(*took);
+            }
+            Event::ClocksCompared { ahead_ms } => {
+                #[expect(clippy::cast_precision_loss, reason = "a gauge; clocks never differ by 2^53 milliseconds")]
+                gauge!("countersign_clock_ahead_seconds").set(*ahead_ms as f64 / 1000.0);
             }
             Event::Committed { operations } => {
                 #[expect(clippy::cast_precision_loss, reason = "a group has at most 256 operations")]

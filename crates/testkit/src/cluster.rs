@@ -71,7 +71,6 @@ impl Cluster {
     /// # Panics
     /// As [`Cluster::shared`].
     pub async fn started() -> Option<Arc<Self>> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
         let Some(programs) = programs() else {
             assert!(
                 var_os("COUNTERSIGN_REQUIRE_REAL_PARTS").is_none_or(|value| value != "1"),
@@ -80,23 +79,7 @@ impl Cluster {
             eprintln!("!!!! SKIPPED: PostgreSQL is not installed; on Debian: apt-get install postgresql");
             return None;
         };
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let folder = std::env::temp_dir().join(format!("countersign-postgres-{}-{number}", std::process::id()));
-        // Left by a process of the same number that was killed.
-        let _ = fs::remove_dir_all(&folder);
-        fs::create_dir(&folder).expect("a temporary folder can be made");
-        let servant = is_root().then(servant);
-        if let Some(servant) = servant {
-            done(Command::new("chown").arg(servant).arg(&folder));
-        }
-        let cluster = Self {
-            programs,
-            folder,
-            address: free_address(),
-            servant,
-            keeper: Mutex::default(),
-            databases: AtomicU32::new(0),
-        };
+        let cluster = Self::without_data(programs);
         done(
             cluster
                 .serving("initdb")
@@ -109,6 +92,58 @@ impl Cluster {
         let url = cluster.url(TEMPLATE);
         store::migrate(&store::Location::Url(url)).await.expect("the schema can be made");
         Some(Arc::new(cluster))
+    }
+
+    /// A cluster that repeats what this one writes. From now on this one answers no commit before it is durable there, too.
+    ///
+    /// # Panics
+    /// If it does not come up.
+    pub async fn replica(&self) -> Arc<Self> {
+        let replica = Self::without_data(self.programs.clone());
+        let (host, port) = (self.address.ip().to_string(), self.address.port().to_string());
+        done(
+            replica
+                .serving("pg_basebackup")
+                .args(["--username", USER, "--host", &host, "--port", &port])
+                .args(["--checkpoint", "fast", "--wal-method", "stream", "--write-recovery-conf", "--no-sync"])
+                .arg("--pgdata")
+                .arg(replica.data()),
+        );
+        replica.start().await;
+        done(&mut self.psql("postgres", "ALTER SYSTEM SET synchronous_standby_names = '*'"));
+        done(&mut self.psql("postgres", "SELECT pg_reload_conf()"));
+        let asked = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'";
+        for _ in 0..LOOK.1 {
+            if done(&mut self.psql("postgres", asked)).stdout.trim_ascii() == b"1" {
+                return Arc::new(replica);
+            }
+            sleep(LOOK.0).await;
+        }
+        panic!("the replica does not follow: {}", replica.log())
+    }
+
+    /// Makes of a replica a server that is written to.
+    ///
+    /// # Panics
+    /// If it cannot be made one.
+    pub fn promote(&self) {
+        done(self.serving("pg_ctl").args(["promote", "--silent", "--pgdata"]).arg(self.data()));
+    }
+
+    /// A folder for one, in which nothing is yet.
+    fn without_data(programs: PathBuf) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("countersign-postgres-{}-{number}", std::process::id()));
+        // Left by a process of the same number that was killed.
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir(&folder).expect("a temporary folder can be made");
+        let servant = is_root().then(servant);
+        if let Some(servant) = servant {
+            done(Command::new("chown").arg(servant).arg(&folder));
+        }
+        let (address, databases) = (free_address(), AtomicU32::new(0));
+        Self { programs, folder, address, servant, keeper: Mutex::default(), databases }
     }
 
     /// Starts the server and waits until it answers.
@@ -238,10 +273,31 @@ impl Cluster {
     }
 }
 
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        // A server that runs is ended by its keeper, which cleans up behind it.
+        if self.keeper.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
+            let _ = fs::remove_dir_all(&self.folder);
+        }
+    }
+}
+
 impl TestDatabase {
     /// Where it is.
     pub fn url(&self) -> String {
         self.cluster.url(&self.name)
+    }
+
+    /// The same database in a replica of its cluster.
+    #[must_use]
+    pub fn in_replica(&self, replica: &Arc<Cluster>) -> Self {
+        Self { cluster: Arc::clone(replica), name: self.name.clone() }
+    }
+
+    /// Where it is if that is here or in `replica`: whichever can be written to.
+    pub fn url_with(&self, replica: &Cluster) -> String {
+        let (here, there) = (self.cluster.address, replica.address);
+        format!("postgres://{USER}@{here},{there}/{}?target_session_attrs=read-write", self.name)
     }
 
     /// The cluster it is in.

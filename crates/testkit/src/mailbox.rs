@@ -288,11 +288,14 @@ impl Mailbox {
     /// # Panics
     /// If there are fewer after `patience`.
     pub async fn wait_for(&self, address: &str, count: usize, patience: Duration) -> Vec<ReceivedMail> {
-        let is_to = |message: &ReceivedMail| message.recipients.iter().any(|recipient| recipient == address);
-        let found = || Some(self.taken().into_iter().filter(is_to).collect()).filter(|it: &Vec<_>| it.len() >= count);
-        self.wait_until(patience, found)
+        self.wait_until(patience, || Some(self.taken_for(address)).filter(|found| found.len() >= count))
             .await
             .unwrap_or_else(|| panic!("fewer than {count} messages to {address} came within {patience:?}"))
+    }
+
+    /// The first message to `address` that was taken; none if there is none after `patience`.
+    pub async fn first_to(&self, address: &str, patience: Duration) -> Option<ReceivedMail> {
+        self.wait_until(patience, || self.taken_for(address).into_iter().next()).await
     }
 
     /// All that clients said so far on each connection, in the order the connections were made. What was said under TLS is in
@@ -311,6 +314,12 @@ impl Mailbox {
     fn taken(&self) -> Vec<ReceivedMail> {
         let taken = |message: &&ReceivedMail| message.answer == Some(250);
         self.shared.state().messages.iter().filter(taken).cloned().collect()
+    }
+
+    fn taken_for(&self, address: &str) -> Vec<ReceivedMail> {
+        let is_to = |message: &&ReceivedMail| message.recipients.iter().any(|recipient| recipient == address);
+        let taken = |message: &&ReceivedMail| message.answer == Some(250);
+        self.shared.state().messages.iter().filter(taken).filter(is_to).cloned().collect()
     }
 
     async fn order(&self, order: &Order) {

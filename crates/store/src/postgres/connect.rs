@@ -31,6 +31,10 @@ const CONNECTING: Duration = Duration::from_secs(3);
 /// How long what was sent may stay unacknowledged before the connection is given up.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(10);
 
+/// How often a server is asked whether it is still there that owes an answer: one whose machine is gone is given up
+/// after twice [`UNACKNOWLEDGED`] at the latest.
+const ASKING: Duration = Duration::from_secs(2);
+
 /// How long a connection may take to be made, over all hosts, and to be set.
 const MAKING: Duration = Duration::from_secs(10);
 
@@ -82,7 +86,7 @@ impl Target {
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(CONNECTING);
         }
-        config.tcp_user_timeout(UNACKNOWLEDGED).keepalives_idle(UNACKNOWLEDGED);
+        config.tcp_user_timeout(UNACKNOWLEDGED).keepalives_idle(UNACKNOWLEDGED).keepalives_interval(ASKING);
         if config.get_application_name().is_none() {
             config.application_name("countersign");
         }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use engine::{StoreError, Timestamp};
+use engine::{Event, Observer, StoreError, Timestamp};
 
 use super::PostgresStore;
 use super::run::{Lent, driver};
@@ -43,7 +43,7 @@ impl PostgresStore {
     /// `Unavailable`, also where all 1,024 numbers are taken.
     pub async fn take_number(&self, now: Timestamp, holder: [u8; 16]) -> Result<NodeNumber, StoreError> {
         let lent = self.shared.lend().await?;
-        let taken = take(&lent, now, holder).await;
+        let taken = take(&lent, now, holder, self.shared.observer()).await;
         match &taken {
             Ok(_) => lent.give_back(),
             // Undone with its connection.
@@ -64,7 +64,7 @@ impl PostgresStore {
         let nodes = vault::nodes(link).await.map_err(|error| driver(&error))?;
         let clock = vault::clock(link).await.map_err(|error| driver(&error))?;
         lent.give_back();
-        report_skew(now, Timestamp::from_millis(vault::read_one(&clock, "pg_catalog", "clock")?));
+        compare(now, vault::read_one(&clock, "pg_catalog", "clock")?, self.shared.observer());
         let living = living(&vault::read_nodes(&nodes)?, now).count();
         Ok((!kept.is_empty()).then(|| u32::try_from(living).unwrap_or(u32::MAX)))
     }
@@ -82,7 +82,12 @@ impl PostgresStore {
     }
 }
 
-async fn take(lent: &Lent, now: Timestamp, holder: [u8; 16]) -> Result<NodeNumber, StoreError> {
+async fn take(
+    lent: &Lent,
+    now: Timestamp,
+    holder: [u8; 16],
+    observer: &dyn Observer,
+) -> Result<NodeNumber, StoreError> {
     let link = lent.link()?;
     let mut trip = Trip::begin(link);
     trip.add(vault::lock_nodes(link));
@@ -95,7 +100,7 @@ async fn take(lent: &Lent, now: Timestamp, holder: [u8; 16]) -> Result<NodeNumbe
         number.ok_or_else(|| unavailable("1,024 nodes run on this database, and there are no more numbers"))?;
     vault::take_node(link, number, &holder, now).await.map_err(|error| driver(&error))?;
     command(link, "COMMIT").await.map_err(|error| driver(&error))?;
-    report_skew(now, Timestamp::from_millis(vault::read_one(&answers.take(clock), "pg_catalog", "clock")?));
+    compare(now, vault::read_one(&answers.take(clock), "pg_catalog", "clock")?, observer);
     Ok(NodeNumber { number, holder })
 }
 
@@ -104,11 +109,11 @@ fn living(nodes: &[(i64, Timestamp)], now: Timestamp) -> impl Iterator<Item = i6
     nodes.iter().filter(move |(_, renewed_at)| now < renewed_at.plus(NODE_LEASE)).map(|(number, _)| *number)
 }
 
-/// Tells the operator of clocks that differ. Nothing is decided by the database's.
-fn report_skew(ours: Timestamp, theirs: Timestamp) {
-    let difference = ours.since(theirs).max(theirs.since(ours));
-    if difference > SKEW {
-        let milliseconds = u64::try_from(difference.as_millis()).unwrap_or(u64::MAX);
-        tracing::warn!(milliseconds, "the clocks of this node and of the database differ");
+/// Tells the operator how far clocks are apart, given the database's in milliseconds. Nothing is decided by that.
+fn compare(ours: Timestamp, theirs: i64, observer: &dyn Observer) {
+    let ahead_ms = ours.millis().saturating_sub(theirs);
+    observer.observe(&Event::ClocksCompared { ahead_ms });
+    if u128::from(ahead_ms.unsigned_abs()) > SKEW.as_millis() {
+        tracing::warn!(ahead_ms, "the clocks of this node and of the database differ");
     }
 }

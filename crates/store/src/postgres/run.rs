@@ -12,6 +12,7 @@ use deadpool::Runtime;
 use deadpool::managed::{Object, Pool, PoolError};
 use engine::{Event, Observer, Operation, StoreError, Write};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
+use tokio::time::timeout;
 use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
 
@@ -30,6 +31,10 @@ const WAITING: u32 = 4_096;
 
 /// How long one waits for a connection.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long what is under way may take to end. Every statement does within ten seconds, but for a `COMMIT` that waits for a synchronous
+/// replica: that knows no end.
+const CLOSING: Duration = Duration::from_secs(15);
 
 /// What all operations of a store have in common.
 pub(super) struct Shared {
@@ -58,10 +63,11 @@ impl Shared {
         })
     }
 
-    /// Lets nobody in any more and waits until nothing is under way.
+    /// Lets nobody in any more and waits until nothing is under way, or only what waits for a replica that is gone.
     pub(super) async fn close(&self) {
-        // Closed already is as good.
-        let _ = self.gate.acquire_many(WAITING).await;
+        if timeout(CLOSING, self.gate.acquire_many(WAITING)).await.is_err() {
+            tracing::warn!("operations were given up whose commits the database does not answer");
+        }
         self.gate.close();
         self.pool.close();
     }
@@ -135,6 +141,11 @@ impl Shared {
         };
         *tries += 1;
         if *tries <= most { Ok(()) } else { Err(driver(&error)) }
+    }
+
+    /// Whoever is told what is worth knowing.
+    pub(super) fn observer(&self) -> &dyn Observer {
+        self.observer.as_ref()
     }
 
     /// Tells the observer that a statement that was asked for at `asked` is durable.

@@ -8,6 +8,8 @@
 extern crate countersign_store as store;
 
 #[cfg(test)]
+mod failover;
+#[cfg(test)]
 mod image;
 #[cfg(test)]
 mod nodes;
