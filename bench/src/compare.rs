@@ -28,6 +28,7 @@ struct Row {
     log: f64,
     images: f64,
     syncs: f64,
+    size: f64,
 }
 
 /// Prints a table.
@@ -55,16 +56,16 @@ pub(crate) async fn print(options: &Options, to: &mut impl Write) -> io::Result<
     writeln!(to)?;
     writeln!(
         to,
-        "| medians of {} | sign-ins/s | server µs | database µs | load µs | statements | trips | log KB | page images KB | syncs |",
+        "| medians of {} | sign-ins/s | server µs | database µs | load µs | statements | trips | log KB | page images KB | syncs | rows KB |",
         options.rounds
     )?;
-    writeln!(to, "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")?;
+    writeln!(to, "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")?;
     for (index, (name, row)) in NAMES.into_iter().zip(rows).enumerate() {
         let Row { rate, server, database, load, .. } = row;
         write!(to, "| {name} | {rate:.0} | {server:.0} | {database:.0} | {load:.0} |")?;
         let statements = statements.get(index).copied().unwrap_or_default();
-        let Row { trips, log, images, syncs, .. } = row;
-        writeln!(to, " {statements:.1} | {trips:.2} | {log:.1} | {images:.1} | {syncs:.2} |")?;
+        let Row { trips, log, images, syncs, size, .. } = row;
+        writeln!(to, " {statements:.1} | {trips:.2} | {log:.1} | {images:.1} | {syncs:.2} | {size:.1} |")?;
     }
     let [_, one, two, ceiling] = rows;
     writeln!(to)?;
@@ -147,6 +148,7 @@ impl Row {
             log: count(used.log) / sign_ins / 1e3,
             images: count(used.images) / sign_ins / 1e3,
             syncs: count(used.syncs) / sign_ins,
+            size: count(used.size) / sign_ins / 1e3,
             ..self
         }
     }
@@ -168,6 +170,7 @@ fn median(rows: &[Row]) -> Row {
         log: of(|row| row.log),
         images: of(|row| row.images),
         syncs: of(|row| row.syncs),
+        size: of(|row| row.size),
     }
 }
 
