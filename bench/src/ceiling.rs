@@ -10,16 +10,16 @@
 use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::task::spawn_blocking;
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep};
 
 use crate::Options;
 use crate::machine;
 use crate::postgres::{Counting, Database, Figures, Postgres, Statements, between};
-
-/// So many sign-ins have a script in common, at least: what begins it shall weigh nothing.
-const IN_A_SCRIPT: u32 = 16;
+use crate::report::count;
 
 /// As the store sets its connections.
 const SETTINGS: &str = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_hashjoin=off \
@@ -67,59 +67,63 @@ pub(crate) async fn run(options: &Options, postgres: &Postgres, counting: Counti
     database.ask(people(options)).await?;
     database.ask("CHECKPOINT").await?;
     let folder = machine::folder_on_disk(&options.data)?;
-    let batches = IN_A_SCRIPT.div_ceil(batch);
     let path = folder.path().join("sign-ins.sql");
-    std::fs::write(&path, script(options, batch, batches))?;
+    std::fs::write(&path, script(options, batch))?;
 
-    if options.warm_up > 0 {
-        pgbench(options, postgres, &database, &path, options.warm_up).await?;
+    let running = pgbench(options, postgres, &database, &path)?;
+    let process = running.id().ok_or_else(|| io::Error::other("pgbench has ended"))?;
+    sleep(Duration::from_secs(options.warm_up)).await;
+    let before = Moment::now(&database, process, counting).await?;
+    sleep(Duration::from_secs(options.seconds)).await;
+    let after = Moment::now(&database, process, counting).await?;
+    let output = running.wait_with_output().await?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    if !output.status.success() || !said.contains("\nnumber of failed transactions: 0 ") {
+        return Err(io::Error::other(format!("pgbench: {said}{}", String::from_utf8_lossy(&output.stderr))));
     }
-    let run_before = database.counted(counting).await?;
-    let (load, before) = (machine::ended_children()?, database.figures().await?);
-    let said = pgbench(options, postgres, &database, &path, options.seconds).await?;
-    let (after, ended) = (database.figures().await?, machine::ended_children()?);
-    let run_after = database.counted(counting).await?;
-    let number = |before: &str| {
-        let found = said.split_once(before).and_then(|(_, rest)| rest.split_whitespace().next()?.parse::<f64>().ok());
-        found.ok_or_else(|| io::Error::other(format!("what pgbench says cannot be read: {said}")))
-    };
-    let in_each = f64::from(batch * batches);
-    let failed = number("number of failed transactions: ")?;
-    if failed > 0.0 {
-        return Err(io::Error::other(format!("pgbench failed {failed} times")));
-    }
+    let database = after.database.since(before.database);
+    let sign_ins = count(database.sessions);
     Ok(Ceiling {
-        sign_ins: number("number of transactions actually processed: ")? * in_each,
-        rate: number("\ntps = ")? * in_each,
+        sign_ins,
+        rate: sign_ins / (after.at - before.at).as_secs_f64(),
         // Two for each operation, and lease and settlement for a batch.
         trips: 4.0 + 4.0 / f64::from(batch),
-        load: ended.saturating_sub(load),
-        database: after.since(before),
-        statements: run_before.zip(run_after).map(|(before, after)| between(&before, after)),
+        load: after.load.saturating_sub(before.load),
+        database,
+        statements: before.statements.zip(after.statements).map(|(before, after)| between(&before, after)),
     })
 }
 
-/// Runs the script at `path` for so many seconds, and gives what pgbench says of it.
-async fn pgbench(
-    options: &Options,
-    postgres: &Postgres,
-    database: &Database,
-    path: &Path,
-    seconds: u64,
-) -> io::Result<String> {
-    let mut command = postgres.program("pgbench");
+/// What is read at the beginning and at the end of what is measured.
+struct Moment {
+    at: Instant,
+    load: Duration,
+    database: Figures,
+    statements: Option<Statements>,
+}
+
+impl Moment {
+    async fn now(database: &Database, process: u32, counting: Counting) -> io::Result<Self> {
+        let statements = database.counted(counting).await?;
+        let load = machine::costs(&process.to_string())?.processor;
+        let at = Instant::now();
+        Ok(Self { at, load, database: database.figures().await?, statements })
+    }
+}
+
+/// Runs the script at `path` for as long as is warmed up and measured, and a little longer: each connection prepares every line of it
+/// first.
+fn pgbench(options: &Options, postgres: &Postgres, database: &Database, path: &Path) -> io::Result<Child> {
+    let mut command = Command::from(postgres.program("pgbench"));
     command.env("PGOPTIONS", SETTINGS).args(["--no-vacuum", "--protocol", "prepared", "--jobs", "1"]);
+    let seconds = options.warm_up + options.seconds + 2;
     command.args(["--client", &options.clients.to_string(), "--time", &seconds.to_string(), "--file"]).arg(path);
     for (name, length) in [("seed", 16), ("digest", 32)] {
         command.args(["--define", &format!("{name}=\\x{}", "5a".repeat(length))]);
     }
     command.args(["--define", "project=main", "--define", "channel=email", "--define", "dialect=login"]);
-    command.arg(database.url());
-    let output = spawn_blocking(move || command.output()).await.map_err(io::Error::other)??;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    Err(io::Error::other(format!("pgbench: {}", String::from_utf8_lossy(&output.stderr))))
+    command.arg(database.url()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command.spawn().map_err(|error| io::Error::other(format!("pgbench cannot be started: {error}")))
 }
 
 /// Everybody there is, with an address that is proved and a budget nothing was spent of.
@@ -133,18 +137,32 @@ fn people(options: &Options) -> String {
     )
 }
 
-/// `batches` times `batch` sign-ins.
-fn script(options: &Options, batch: u32, batches: u32) -> String {
-    let many = batch * batches;
-    let mut script = String::from("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now");
-    for number in 0..many {
+/// `batch` sign-ins.
+fn script(options: &Options, batch: u32) -> String {
+    // As ids are made: time, node, sequence.
+    let id = |number: u32, variable: &str| {
+        format!("(({variable}now - 1735689600000) << 22) + (:client_id << 12) + {number}")
+    };
+    let ids = (0..batch).map(|number| id(number, "")).collect::<Vec<_>>().join(", ");
+    let mut script = format!("SELECT now, ARRAY[{ids}]::text AS ids");
+    for (name, type_name, value) in [
+        ("times", "bigint", "now"),
+        ("ends", "bigint", "now + 60000"),
+        ("numbers", "bigint", "0"),
+        ("errors", "text", "NULL"),
+        ("states", "text", "'sent'"),
+    ] {
+        let values = vec![value; usize::try_from(batch).unwrap_or(1)].join(", ");
+        let _ = write!(script, ", ARRAY[{values}]::{type_name}[]::text AS {name}");
+    }
+    for number in 0..batch {
         // An array's text holds a backslash as two.
         let columns = ", '\\' || key_# AS handle_#, '{\"\\\\' || key_# || '\"}' AS handles_#, person_#, \
                        'client-' || person_# || '@load.test' AS address_#";
         script.push_str(&numbered(columns, number));
     }
-    script.push_str(" FROM (SELECT 0");
-    for number in 0..many {
+    script.push_str(" FROM (SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now");
+    for number in 0..batch {
         let addresses = options.addresses;
         let columns = format!(
             ", 'x' || encode(sha256(random()::text::bytea), 'hex') AS key_#, \
@@ -153,20 +171,15 @@ fn script(options: &Options, batch: u32, batches: u32) -> String {
         script.push_str(&numbered(&columns, number));
     }
     script.push_str(" OFFSET 0) AS made_up \\gset\n\\set end :now + 600000\n");
-    for number in 0..many {
-        // As ids are made: time, node, sequence.
-        let id = format!("\\set id_# ((:now - 1735689600000) << 22) + (:client_id << 12) + {number}\n");
-        script.push_str(&numbered(&id, number));
+    for number in 0..batch {
+        let _ = writeln!(script, "\\set id_{number} {}", id(number, ":"));
     }
-    for first in (0..many).step_by(usize::try_from(batch).unwrap_or(1)) {
-        let all: Vec<u32> = (first..first + batch).collect();
-        for number in &all {
-            operation(&mut script, &start(), *number);
-        }
-        deliver(&mut script, &all);
-        for number in &all {
-            operation(&mut script, &verification(), *number);
-        }
+    for number in 0..batch {
+        operation(&mut script, &start(), number);
+    }
+    deliver(&mut script, batch);
+    for number in 0..batch {
+        operation(&mut script, &verification(), number);
     }
     script
 }
@@ -246,24 +259,19 @@ fn verification() -> [Vec<String>; 2] {
     ]
 }
 
-/// Leases and settles the messages of the sign-ins `all`.
-fn deliver(script: &mut String, all: &[u32]) {
-    let of_all = |one: &dyn Fn(u32) -> String, between: &str| {
-        all.iter().map(|number| one(*number)).collect::<Vec<_>>().join(between)
-    };
-    let ids = of_all(&|number| format!(":id_{number}"), ", ");
-    let many = all.len();
-    let each = |statement: &str| all.iter().map(|number| numbered(statement, *number)).collect::<Vec<_>>();
+/// Leases and settles the messages of all sign-ins.
+fn deliver(script: &mut String, batch: u32) {
     let due = format!(
         "SELECT {MESSAGE}, {FLOW} FROM outbox LEFT JOIN flows ON flows.id = flow_id WHERE outbox.state = 'owed' AND due_at <= :now \
-         AND outbox.id = ANY(ARRAY[{ids}]::bigint[]) ORDER BY due_at LIMIT {many} FOR UPDATE OF outbox SKIP LOCKED"
+         AND outbox.id = ANY(:ids) ORDER BY due_at LIMIT {batch} FOR UPDATE OF outbox SKIP LOCKED"
     );
-    let delay =
-        each("UPDATE outbox SET due_at = :end, attempts = 0, last_error = coalesce(NULL, last_error) WHERE id = :id_#");
-    trips(script, &[due], &delay);
-    let lock = format!("SELECT {MESSAGE} FROM outbox WHERE id = ANY(ARRAY[{ids}]::bigint[]) ORDER BY id FOR UPDATE");
-    let settle = each(
-        "UPDATE outbox SET state = 'sent', settled_at = :now, last_error = coalesce(NULL, last_error) WHERE id = :id_#",
-    );
-    trips(script, &[lock], &settle);
+    let delay = "UPDATE outbox SET due_at = told.due_at, attempts = told.attempts, last_error = coalesce(told.error, last_error) \
+                 FROM unnest(:ids::bigint[], :ends::bigint[], :numbers::bigint[], :errors::text[]) \
+                 AS told (id, due_at, attempts, error) WHERE outbox.id = told.id";
+    trips(script, &[due], &[delay.to_owned()]);
+    let lock = format!("SELECT {MESSAGE} FROM outbox WHERE id = ANY(:ids) ORDER BY id FOR UPDATE");
+    let settle = "UPDATE outbox SET state = told.state, settled_at = told.at, last_error = coalesce(told.error, last_error) \
+                  FROM unnest(:ids::bigint[], :states::text[], :times::bigint[], :errors::text[]) \
+                  AS told (id, state, at, error) WHERE outbox.id = told.id";
+    trips(script, &[lock], &[settle.to_owned()]);
 }

@@ -7,6 +7,7 @@ use std::io::{self, Write};
 
 use crate::Options;
 use crate::ceiling::{self, Ceiling};
+use crate::machine;
 use crate::postgres::{Counting, Figures, Postgres, Statements};
 use crate::report::{Report, count};
 use crate::run::run;
@@ -28,6 +29,7 @@ struct Row {
     log: f64,
     images: f64,
     syncs: f64,
+    size: f64,
 }
 
 /// Prints a table.
@@ -55,25 +57,35 @@ pub(crate) async fn print(options: &Options, to: &mut impl Write) -> io::Result<
     writeln!(to)?;
     writeln!(
         to,
-        "| medians of {} | sign-ins/s | server µs | database µs | load µs | statements | trips | log KB | page images KB | syncs |",
+        "| medians of {} | sign-ins/s | server µs | database µs | load µs | statements | trips | log KB | page images KB | syncs | rows KB |",
         options.rounds
     )?;
-    writeln!(to, "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")?;
+    writeln!(to, "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")?;
     for (index, (name, row)) in NAMES.into_iter().zip(rows).enumerate() {
-        let Row { rate, server, database, load, .. } = row;
-        write!(to, "| {name} | {rate:.0} | {server:.0} | {database:.0} | {load:.0} |")?;
+        let Row { rate, server, database, load, trips, log, images, syncs, size } = row;
         let statements = statements.get(index).copied().unwrap_or_default();
-        let Row { trips, log, images, syncs, .. } = row;
-        writeln!(to, " {statements:.1} | {trips:.2} | {log:.1} | {images:.1} | {syncs:.2} |")?;
+        write!(to, "| {name} |")?;
+        for (figure, digits) in [(rate, 0), (server, 0), (database, 0), (load, 0), (statements, 1), (trips, 2)] {
+            write!(to, "{}", cell(figure, digits))?;
+        }
+        for (figure, digits) in [(log, 1), (images, 1), (syncs, 2), (size, 1)] {
+            write!(to, "{}", cell(figure, digits))?;
+        }
+        writeln!(to)?;
     }
+    writeln!(to, "\nmachine: {}, kernel {}", machine::processor(), machine::kernel())?;
     let [_, one, two, ceiling] = rows;
-    writeln!(to)?;
     writeln!(
         to,
         "one node is at {:.0} % of what pgbench does; two nodes are at {:.0} % of one",
         percent(one, ceiling),
         percent(two, one)
     )
+}
+
+/// A figure in a cell of its own; what a row has nothing of is left out.
+fn cell(figure: f64, digits: usize) -> String {
+    if figure > 0.0 { format!(" {figure:.digits$} |") } else { " |".to_owned() }
 }
 
 fn percent(one: Row, of: Row) -> f64 {
@@ -91,7 +103,7 @@ async fn counted(options: &Options, to: &mut impl Write) -> io::Result<(u32, [f6
     for (nodes, counted) in (1..).zip(counts.iter_mut().skip(1).take(2)) {
         let database = postgres.database(Counting::Statements).await;
         let report = run(&options, nodes, Some(&database), Counting::Statements).await?;
-        *counted = of_each(report.statements.as_ref(), report.sign_ins());
+        *counted = of_each(report.statements.as_ref(), report.operations("verify"));
         if nodes == 1 {
             batch = in_a_batch(&report);
         }
@@ -115,17 +127,18 @@ fn of_each(statements: Option<&Statements>, sign_ins: f64) -> f64 {
 /// How many messages were settled at a time.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small number that is at least one")]
 fn in_a_batch(report: &Report) -> u32 {
-    (report.sign_ins() / report.operations("settle")).round().clamp(1.0, 16.0) as u32
+    (report.operations("verify") / report.operations("settle")).round().clamp(1.0, 16.0) as u32
 }
 
 fn of_report(report: &Report, to: &mut impl Write) -> io::Result<Row> {
     if !report.measured.errors.is_empty() {
         report.print_errors(to)?;
     }
-    let sign_ins = report.sign_ins();
+    // What it cost is spread over all who came to an end meanwhile, also over those who had begun before.
+    let sign_ins = report.operations("verify");
     let operations: f64 = ["start", "lease", "settle", "verify"].map(|name| report.operations(name)).iter().sum();
     let row = Row {
-        rate: sign_ins / report.seconds(),
+        rate: report.sign_ins() / report.seconds(),
         server: report.server().as_secs_f64() / sign_ins * 1e6,
         load: report.load().as_secs_f64() / sign_ins * 1e6,
         ..Row::default()
@@ -147,6 +160,7 @@ impl Row {
             log: count(used.log) / sign_ins / 1e3,
             images: count(used.images) / sign_ins / 1e3,
             syncs: count(used.syncs) / sign_ins,
+            size: count(used.size) / sign_ins / 1e3,
             ..self
         }
     }
@@ -168,12 +182,18 @@ fn median(rows: &[Row]) -> Row {
         log: of(|row| row.log),
         images: of(|row| row.images),
         syncs: of(|row| row.syncs),
+        size: of(|row| row.size),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_there_is_nothing_of_is_left_out() {
+        assert_eq!([cell(2.345, 1), cell(0.0, 1)], [" 2.3 |", " |"]);
+    }
 
     #[test]
     fn each_figure_has_a_median_of_its_own() {

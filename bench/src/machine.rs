@@ -46,11 +46,6 @@ impl std::iter::Sum for Costs {
     }
 }
 
-/// Processor time of the processes that this one has started and that have ended.
-pub(crate) fn ended_children() -> io::Result<Duration> {
-    Ok(Stat::parse(&fs::read_to_string("/proc/self/stat")?).of_ended)
-}
-
 /// Processor time of the process `id` and of those that it has started, whether or not they have ended.
 pub(crate) fn family(id: u32) -> io::Result<Duration> {
     let parent = Stat::parse(&fs::read_to_string(format!("/proc/{id}/stat"))?);

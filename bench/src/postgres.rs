@@ -33,6 +33,10 @@ pub(crate) struct Figures {
     pub(crate) images: u64,
     /// How often the log was synced.
     pub(crate) syncs: u64,
+    /// How large the database is, indexes included.
+    pub(crate) size: u64,
+    /// How many sessions there are.
+    pub(crate) sessions: u64,
 }
 
 /// A kind of statement: how often it ran, and how long in all, in milliseconds.
@@ -90,15 +94,16 @@ impl Database {
         let answer = self
             .ask(
                 "SELECT split_part(pg_read_file('postmaster.pid'), E'\\n', 1), pg_current_wal_insert_lsn() - '0/0'::pg_lsn, \
-                 wal_fpi * current_setting('block_size')::bigint, wal_sync FROM pg_stat_wal",
+                 wal_fpi * current_setting('block_size')::bigint, wal_sync, \
+                 pg_database_size(current_database()), (SELECT count(*) FROM sessions) FROM pg_stat_wal",
             )
             .await?;
         let numbers: Vec<u64> = answer.split('|').filter_map(|number| number.parse().ok()).collect();
-        let &[process, log, images, syncs] = numbers.as_slice() else {
+        let &[process, log, images, syncs, size, sessions] = numbers.as_slice() else {
             return Err(io::Error::other(format!("PostgreSQL's counters cannot be read: {answer}")));
         };
         let process = u32::try_from(process).map_err(io::Error::other)?;
-        Ok(Figures { processor: machine::family(process)?, log, images, syncs })
+        Ok(Figures { processor: machine::family(process)?, log, images, syncs, size, sessions })
     }
 
     /// What it has run so far, if that is counted.
@@ -145,6 +150,8 @@ impl Figures {
             log: self.log.saturating_sub(before.log),
             images: self.images.saturating_sub(before.images),
             syncs: self.syncs.saturating_sub(before.syncs),
+            size: self.size.saturating_sub(before.size),
+            sessions: self.sessions.saturating_sub(before.sessions),
         }
     }
 }

@@ -160,7 +160,7 @@ impl Report {
     }
 
     fn print_database(&self, to: &mut impl Write) -> io::Result<()> {
-        let Some(Figures { processor, log, images, syncs }) = self.database() else { return Ok(()) };
+        let Some(Figures { processor, log, images, syncs, size, .. }) = self.database() else { return Ok(()) };
         let sign_ins = self.sign_ins();
         let processor = processor.as_secs_f64();
         writeln!(
@@ -176,6 +176,7 @@ impl Report {
             count(images) / sign_ins / 1e3,
             count(syncs) / sign_ins
         )?;
+        writeln!(to, "  rows         {:.1} KB a sign-in, with their indexes", count(size) / sign_ins / 1e3)?;
         let Some(statements) = &self.statements else { return Ok(()) };
         let calls: f64 = statements.values().map(|(calls, _)| calls).sum();
         writeln!(to, "  statements   {:.1} a sign-in; each: how many a sign-in, µs in the executor", calls / sign_ins)?;

@@ -331,8 +331,20 @@ impl Load for Settle {
     }
 }
 
-/// One change of a row.
-pub(super) fn apply<'a>(link: &'a Link, write: &'a Write, present: &Present) -> Step<'a> {
+/// All changes, in their order. A courier delays and settles many messages at a time: one statement changes all of them.
+pub(super) fn apply_all<'a>(link: &'a Link, writes: &'a [Write], present: &Present) -> Vec<Step<'a>> {
+    let runs = writes.chunk_by(|one, next| {
+        matches!(
+            (one, next),
+            (Write::DelayMessage { .. }, Write::DelayMessage { .. })
+                | (Write::SettleMessage { .. }, Write::SettleMessage { .. })
+        )
+    });
+    runs.filter_map(|run| Some(apply(link, run.first()?, run, present))).collect()
+}
+
+/// One change of a row; where several of a kind are made by one statement, `run` is all of them.
+fn apply<'a>(link: &'a Link, write: &'a Write, run: &'a [Write], present: &Present) -> Step<'a> {
     match write {
         Write::PutFlow(flow) => Box::pin(flow::put(link, flow, present.flow(&flow.handle))),
         Write::AnnotateFlow { id, memo } => Box::pin(flow::annotate(link, *id, memo)),
@@ -365,11 +377,7 @@ pub(super) fn apply<'a>(link: &'a Link, write: &'a Write, present: &Present) -> 
         Write::PutBudget { project, address, budget } => Box::pin(budget::put(link, project, address, budget)),
         Write::OweMessage(message) => Box::pin(outbox::owe(link, message)),
         Write::CancelMessage { id, at } => Box::pin(outbox::cancel(link, *id, *at)),
-        Write::DelayMessage { id, due_at, attempts, error } => {
-            Box::pin(outbox::delay(link, *id, *due_at, *attempts, error.as_deref()))
-        }
-        Write::SettleMessage { id, state, at, error } => {
-            Box::pin(outbox::settle(link, *id, *state, *at, error.as_deref()))
-        }
+        Write::DelayMessage { .. } => Box::pin(outbox::delay(link, run)),
+        Write::SettleMessage { .. } => Box::pin(outbox::settle(link, run)),
     }
 }

@@ -2,7 +2,7 @@
 
 use engine::{
     Delivery, Flow, FlowId, MessageId, MessageKind, MessageQuery, MessageState, OutboxDepth, OutboxMessage, StoreError,
-    Timestamp,
+    Timestamp, Write,
 };
 use tokio_postgres::Row;
 
@@ -36,8 +36,13 @@ statements! {
     OWE = "INSERT INTO outbox (id, project, kind, state, flow_id, epoch, channel, address, mailbox, due_at, attempts, \
            not_after, created_at, last_error, link) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
     CANCEL = "UPDATE outbox SET state = 'dropped', settled_at = $2 WHERE id = $1 AND state = 'owed'";
-    DELAY = "UPDATE outbox SET due_at = $2, attempts = $3, last_error = coalesce($4, last_error) WHERE id = $1";
-    SETTLE = "UPDATE outbox SET state = $2, settled_at = $3, last_error = coalesce($4, last_error) WHERE id = $1";
+    // A courier takes and settles many messages at a time: one statement for all of them.
+    DELAY = "UPDATE outbox SET due_at = told.due_at, attempts = told.attempts, last_error = coalesce(told.error, last_error) \
+             FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[]) AS told (id, due_at, attempts, error) \
+             WHERE outbox.id = told.id";
+    SETTLE = "UPDATE outbox SET state = told.state, settled_at = told.at, last_error = coalesce(told.error, last_error) \
+              FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[]) AS told (id, state, at, error) \
+              WHERE outbox.id = told.id";
     SWEEP = "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE id = ANY (ARRAY(SELECT id FROM \
              (SELECT id, settled_at FROM outbox ORDER BY id LIMIT 4 * $2::bigint) AS oldest WHERE settled_at < $1 LIMIT $2)) \
              FOR UPDATE SKIP LOCKED) RETURNING 1";
@@ -136,20 +141,30 @@ pub(super) async fn cancel(link: &Link, id: MessageId, at: Timestamp) -> Answer 
     ask(link, CANCEL, &[&id.get(), &at.millis()]).await
 }
 
-/// A message stays owed, but not before `due_at`.
-pub(super) async fn delay(link: &Link, id: MessageId, due_at: Timestamp, attempts: u32, error: Option<&str>) -> Answer {
-    ask(link, DELAY, &[&id.get(), &due_at.millis(), &i64::from(attempts), &error]).await
+/// The messages of `DelayMessage`s stay owed, each not before its time.
+pub(super) async fn delay(link: &Link, writes: &[Write]) -> Answer {
+    let (mut ids, mut due, mut tries, mut errors) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for write in writes {
+        let Write::DelayMessage { id, due_at, attempts, error } = write else { continue };
+        ids.push(id.get());
+        due.push(due_at.millis());
+        tries.push(i64::from(*attempts));
+        errors.push(error.as_deref());
+    }
+    ask(link, DELAY, &[&ids, &due, &tries, &errors]).await
 }
 
-/// A message is not owed any more.
-pub(super) async fn settle(
-    link: &Link,
-    id: MessageId,
-    state: MessageState,
-    at: Timestamp,
-    error: Option<&str>,
-) -> Answer {
-    ask(link, SETTLE, &[&id.get(), &state.name(), &at.millis(), &error]).await
+/// The messages of `SettleMessage`s are not owed any more.
+pub(super) async fn settle(link: &Link, writes: &[Write]) -> Answer {
+    let (mut ids, mut states, mut times, mut errors) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for write in writes {
+        let Write::SettleMessage { id, state, at, error } = write else { continue };
+        ids.push(id.get());
+        states.push(state.name());
+        times.push(at.millis());
+        errors.push(error.as_deref());
+    }
+    ask(link, SETTLE, &[&ids, &states, &times, &errors]).await
 }
 
 /// Removes messages that were settled before `before`: at most `limit`.

@@ -17,7 +17,7 @@ use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
 
 use super::connect::{Connector, Link};
-use super::operations::{Breadth, Load, apply};
+use super::operations::{Breadth, Load, apply_all};
 use super::told;
 use super::trip::{Failure, all, command};
 use crate::error::unavailable;
@@ -224,7 +224,7 @@ async fn attempt<O: Load>(link: &Link, operation: &O, breadth: Breadth) -> Attem
         }
         return if is_too_narrow { Attempt::TooNarrow } else { Attempt::Done(decision.outcome) };
     }
-    let mut steps: Vec<_> = decision.writes.iter().map(|write| apply(link, write, &loaded.present)).collect();
+    let mut steps = apply_all(link, &decision.writes, &loaded.present);
     steps.push(command(link, "COMMIT"));
     let mut answers = all(steps).await;
     let committed = answers.pop().unwrap_or_else(|| Ok(Vec::new()));
