@@ -9,4 +9,5 @@ pub mod folder;
 pub mod mailbox;
 pub mod scripted;
 pub mod server;
+pub mod wire;
 pub mod world;

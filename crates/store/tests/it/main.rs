@@ -15,3 +15,5 @@ mod on_postgres;
 mod on_sqlite;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod trips;
