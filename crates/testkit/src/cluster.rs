@@ -54,6 +54,8 @@ pub struct Cluster {
 pub struct TestDatabase {
     cluster: Arc<Cluster>,
     name: String,
+    /// Where it is asked: the cluster's own address, unless something stands before that.
+    address: SocketAddr,
 }
 
 impl Cluster {
@@ -217,6 +219,21 @@ impl Cluster {
         self.copied(None).await
     }
 
+    /// The database of this cluster at `url`.
+    ///
+    /// # Panics
+    /// If that is no such url.
+    pub fn named(self: &Arc<Self>, url: &str) -> TestDatabase {
+        let name = url.rsplit('/').next().expect("a url has a path").to_owned();
+        assert_eq!(self.url(&name), url, "it is a database of this cluster");
+        TestDatabase { cluster: Arc::clone(self), name, address: self.address }
+    }
+
+    /// Where it listens.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     async fn copied(self: &Arc<Self>, template: Option<&str>) -> TestDatabase {
         let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
         let template = template.map(|template| format!(" TEMPLATE {template}")).unwrap_or_default();
@@ -224,7 +241,7 @@ impl Cluster {
         for _ in 0..LOOK.1 {
             let output = self.psql("postgres", &sql).output().expect("psql can be started");
             if output.status.success() {
-                return TestDatabase { cluster: Arc::clone(self), name };
+                return TestDatabase { cluster: Arc::clone(self), name, address: self.address };
             }
             // Whoever had the template open may not be gone yet.
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -235,7 +252,7 @@ impl Cluster {
     }
 
     fn url(&self, database: &str) -> String {
-        format!("postgres://{USER}@{}/{database}", self.address)
+        url(self.address, database)
     }
 
     fn data(&self) -> PathBuf {
@@ -285,13 +302,18 @@ impl Drop for Cluster {
 impl TestDatabase {
     /// Where it is.
     pub fn url(&self) -> String {
-        self.cluster.url(&self.name)
+        url(self.address, &self.name)
+    }
+
+    /// What it is called in its cluster.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The same database in a replica of its cluster.
     #[must_use]
     pub fn in_replica(&self, replica: &Arc<Cluster>) -> Self {
-        Self { cluster: Arc::clone(replica), name: self.name.clone() }
+        Self { cluster: Arc::clone(replica), address: replica.address, name: self.name.clone() }
     }
 
     /// Where it is if that is here or in `replica`: whichever can be written to.
@@ -303,6 +325,12 @@ impl TestDatabase {
     /// The cluster it is in.
     pub fn cluster(&self) -> &Cluster {
         &self.cluster
+    }
+
+    /// The same, asked at `address`, where something stands that hands on to the cluster.
+    #[must_use]
+    pub fn through(&self, address: SocketAddr) -> Self {
+        Self { address, ..self.clone() }
     }
 
     /// Runs statements as a foreign program would, and gives the one value that the last one answers, as text.
@@ -319,8 +347,13 @@ impl TestDatabase {
     /// # Panics
     /// If it cannot be had.
     pub fn dump(&self) -> Vec<u8> {
-        done(self.cluster.program("pg_dump").args(["--restrict-key", "none", "--dbname", &self.url()])).stdout
+        let url = self.cluster.url(&self.name);
+        done(self.cluster.program("pg_dump").args(["--restrict-key", "none", "--dbname", &url])).stdout
     }
+}
+
+fn url(address: SocketAddr, database: &str) -> String {
+    format!("postgres://{USER}@{address}/{database}")
 }
 
 /// Runs a command to its end, which must be a good one.

@@ -10,4 +10,5 @@ pub mod mailbox;
 pub mod memory;
 pub mod scripted;
 pub mod server;
+pub mod wire;
 pub mod world;

@@ -2,7 +2,10 @@
 //!
 //! A [`Server`] is started by [`Server::dev`] or [`Server::serve`], answers over real sockets, can be killed, stopped and started
 //! again where it was, and dies with its value. After a clean stop it is looked over: it must have logged no error, and nothing it
-//! was told to keep ([`Server::is_secret`]) may be found in its log or in any file of its database.
+//! was told to keep ([`Server::is_secret`]) may be found in its log or in its database.
+//!
+//! Its database is a file in its folder; under `COUNTERSIGN_TEST_BACKEND=postgres` it is one of the process's own cluster instead,
+//! also where a configuration names the usual file (`path = "data/countersign.db"`). Who names another is let have it.
 
 #![expect(clippy::expect_used, clippy::panic, reason = "in a test kit, what cannot go on fails the test")]
 
@@ -16,9 +19,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::cluster::TestDatabase;
 use crate::folder::TempFolder;
 
 mod client;
+mod database;
 mod metrics;
 mod process;
 
@@ -48,6 +53,7 @@ pub struct Ran {
 /// # Panics
 /// If it cannot be started, or does not end.
 pub async fn run(binary: &str, folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Ran {
+    database::configured(folder).await;
     let mut command = Command::new(binary);
     command.args(arguments).current_dir(folder).env_clear().envs(environment.iter().copied());
     let mut process = Process::start(&mut command);
@@ -91,6 +97,8 @@ pub struct Server {
     folder: TempFolder,
     address: SocketAddr,
     admin: SocketAddr,
+    /// Where its database is, if that is not a file and we know it.
+    postgres: Option<TestDatabase>,
     process: Option<Process>,
     /// What the processes before this one logged.
     logged: String,
@@ -103,8 +111,14 @@ impl Server {
     /// # Panics
     /// If it does not come up.
     pub async fn dev(binary: &str, flags: &[&str]) -> Self {
-        let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        Self::new(binary, TempFolder::new(), Way::Dev { flags }).started().await
+        let folder = TempFolder::new();
+        let mut flags: Vec<_> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        let mut postgres = None;
+        if !flags.iter().any(|flag| flag == "--database") {
+            postgres = database::of_folder(folder.path()).await;
+            flags.extend(postgres.iter().flat_map(|database| ["--database".to_owned(), database.url()]));
+        }
+        Self::new(binary, folder, Way::Dev { flags }, postgres).started().await
     }
 
     /// Starts `countersign serve` in `folder`, whose `countersign.toml` says everything but where to listen and, unless it does
@@ -114,16 +128,18 @@ impl Server {
     /// If it does not come up.
     pub async fn serve(binary: &str, folder: TempFolder, environment: &[(&str, &str)]) -> Self {
         let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Self::new(binary, folder, Way::Serve { environment }).started().await
+        let postgres = database::configured(folder.path()).await;
+        Self::new(binary, folder, Way::Serve { environment }, postgres).started().await
     }
 
-    fn new(binary: &str, folder: TempFolder, way: Way) -> Self {
+    fn new(binary: &str, folder: TempFolder, way: Way, postgres: Option<TestDatabase>) -> Self {
         Self {
             binary: binary.to_owned(),
             way,
             folder,
             address: free_address(),
             admin: free_address(),
+            postgres,
             process: None,
             logged: String::new(),
             secrets: Mutex::default(),
@@ -141,6 +157,8 @@ impl Server {
     /// If it is running, or does not come up.
     pub async fn start(&mut self) {
         assert!(self.process.is_none(), "the server is running");
+        // It may have been written anew meanwhile.
+        database::configured(self.folder.path()).await;
         let mut command = Command::new(&self.binary);
         // A backtrace that somebody lets out shall be seen.
         command.current_dir(self.folder.path()).env_clear().env("RUST_BACKTRACE", "1");
@@ -193,6 +211,31 @@ impl Server {
         let listening = self.listening();
         let environment: Vec<_> = listening.iter().map(|(name, value)| (*name, value.as_str())).collect();
         run(&self.binary, self.folder.path(), arguments, &environment).await
+    }
+
+    /// Runs `countersign identity` with `arguments` on the database of this server.
+    pub async fn identity(&self, arguments: &[&str]) -> Ran {
+        let url = self.postgres.as_ref().map(TestDatabase::url);
+        let place = match (&self.way, &url) {
+            (Way::Serve { .. }, _) => &[][..],
+            (Way::Dev { .. }, None) => &["--data", "data"],
+            (Way::Dev { .. }, Some(url)) => &["--database", url.as_str()],
+        };
+        self.run(&[&["identity"], arguments, place].concat()).await
+    }
+
+    /// What a foreign program finds when it runs `statement` on the database, which no running server should have open unless it is
+    /// PostgreSQL; none where there is no Python to ask SQLite with.
+    ///
+    /// # Panics
+    /// If it fails.
+    pub fn sql(&self, statement: &str) -> Option<Vec<Vec<serde_json::Value>>> {
+        database::ask(self.postgres.as_ref(), &self.database(), statement)
+    }
+
+    /// The PostgreSQL database, where all tests are on one.
+    pub const fn postgres(&self) -> Option<&TestDatabase> {
+        self.postgres.as_ref()
     }
 
     /// Where surfaces are, as in `http://127.0.0.1:12345`.
@@ -324,7 +367,7 @@ impl Server {
     pub fn look_over(&self) {
         let error = self.logged.lines().find(|line| line.contains(" ERROR ") || line.contains(r#""level":"ERROR""#));
         assert_eq!(error, None, "no error is logged");
-        let files = files_below(self.database().parent().expect("a file is in a folder"));
+        let files = database::kept(self.postgres.as_ref(), &self.database());
         for secret in self.secrets.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             assert!(!stands_in(secret, &self.logged), "a secret is in the log: {secret}");
             for (path, bytes) in &files {

@@ -177,6 +177,16 @@ impl World {
         Self::at(self.place.clone(), self.policy.clone(), clock, events, seed).await
     }
 
+    /// As [`World::beside`], with the database asked at `address`, where something stands that hands on to it.
+    ///
+    /// # Panics
+    /// As [`World::beside`].
+    pub async fn through(&self, address: std::net::SocketAddr, seed: u64) -> Self {
+        let Place::Cluster(database) = &self.place else { panic!("only PostgreSQL has several nodes") };
+        let (clock, events) = (Arc::clone(&self.clock), Arc::clone(&self.events));
+        Self::at(Place::Cluster(database.through(address)), self.policy.clone(), clock, events, seed).await
+    }
+
     async fn at(place: Place, policy: Policy, clock: Arc<ManualClock>, events: Arc<Events>, seed: u64) -> Self {
         let entropy = Arc::new(SeededEntropy::new(seed));
         let (store, number) = open(&place, &events, &clock).await;

@@ -32,6 +32,9 @@ pub(crate) struct Named {
     /// The data of a `countersign dev` instead.
     #[arg(long, value_name = "DIR", conflicts_with = "config")]
     data: Option<PathBuf>,
+    /// The PostgreSQL database of a `countersign dev` instead.
+    #[arg(long, value_name = "URL", conflicts_with_all = ["config", "data"])]
+    database: Option<String>,
     /// The project; the first one of the configuration unless given.
     #[arg(long, value_name = "ID")]
     project: Option<String>,
@@ -43,9 +46,12 @@ impl IdentityCommand {
             Self::Add(named) => (Order::AddIdentity, named),
             Self::Unlock(named) => (Order::Unlock, named),
         };
-        let config = match named.data {
-            Some(data) => Config::development(DevelopmentSettings::of(data))?,
-            None => Config::read(&named.config, environment)?,
+        let config = match (named.data, named.database) {
+            (None, None) => Config::read(&named.config, environment)?,
+            (data, database) => Config::development(DevelopmentSettings {
+                database,
+                ..DevelopmentSettings::of(data.unwrap_or_default())
+            })?,
         };
         let address =
             Address::email(&named.address).map_err(|_| CommandError::Other("that is no e-mail address".to_owned()))?;

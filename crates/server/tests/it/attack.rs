@@ -4,13 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use testkit::attack::{Entry, Ground, Holds, Outcome, STRATEGIES, Strategy, Surface, play, surfaces};
+use testkit::world::Backend;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::support::BINARY;
 
-/// Servers at a time: most of what takes long is an owner's waiting.
-const AT_A_TIME: usize = 8;
+/// Servers at a time: most of what takes long is an owner's waiting. Half as many where they share a PostgreSQL on this machine.
+fn at_a_time() -> usize {
+    if Backend::usual() == Backend::Postgres { 4 } else { 8 }
+}
 
 /// Smaller than the whole, for a machine that does other things too: `countersign-attack` plays all of it.
 const SPRAYED: u32 = 1_300;
@@ -29,7 +32,7 @@ fn turned(number: usize) -> Vec<Box<dyn Surface>> {
 }
 
 async fn play_all(ground: Ground, plays: Vec<(Strategy, Vec<Box<dyn Surface>>)>) -> Vec<(Strategy, Outcome)> {
-    let places = Arc::new(Semaphore::new(AT_A_TIME));
+    let places = Arc::new(Semaphore::new(at_a_time()));
     let mut playing = JoinSet::new();
     for (strategy, surfaces) in plays {
         let places = Arc::clone(&places);

@@ -2,7 +2,7 @@
 
 use testkit::server::{Server, run};
 
-use crate::support::{BINARY, NO_RELAY, configuration, folder_with};
+use crate::support::{BINARY, NO_RELAY, configuration, folder_with, is_left_out};
 
 #[tokio::test]
 async fn an_identity_is_added_once_whether_the_server_runs_or_not() {
@@ -54,6 +54,9 @@ async fn what_is_no_address_and_what_is_no_project_is_refused_in_one_sentence() 
 
 #[tokio::test]
 async fn a_project_that_the_running_server_does_not_have_is_refused() {
+    if is_left_out("a_project_that_the_running_server_does_not_have_is_refused", "the running server is not asked") {
+        return;
+    }
     let server = Server::serve(BINARY, folder_with(&configuration(NO_RELAY, "")), &[]).await;
     // The file was changed since the server read it.
     let changed = configuration(NO_RELAY, "[[projects]]\nid = \"new\"\n");
@@ -66,6 +69,9 @@ async fn a_project_that_the_running_server_does_not_have_is_refused() {
 
 #[tokio::test]
 async fn a_socket_that_a_killed_server_left_does_not_mislead() {
+    if is_left_out("a_socket_that_a_killed_server_left_does_not_mislead", "there is no command socket") {
+        return;
+    }
     let mut server = Server::serve(BINARY, folder_with(&configuration(NO_RELAY, "")), &[]).await;
     server.kill().await;
     assert!(server.database().with_extension("db.sock").exists());

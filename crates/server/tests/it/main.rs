@@ -21,9 +21,9 @@ mod kratos;
 #[cfg(feature = "login")]
 mod login;
 #[cfg(test)]
-mod refusing;
+mod postgres;
 #[cfg(test)]
-mod sql;
+mod refusing;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

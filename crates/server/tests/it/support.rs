@@ -1,8 +1,10 @@
 //! What several tests need.
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use testkit::folder::TempFolder;
+use testkit::world::Backend;
 
 /// The binary that was built for these tests.
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_countersign");
@@ -42,6 +44,16 @@ name = "Example"
 {more}
 "#
     )
+}
+
+/// Whether `test` is left out because all tests are on PostgreSQL and it is about an SQLite file, `for_reason`; that is then said.
+pub(crate) fn is_left_out(test: &str, for_reason: &str) -> bool {
+    let is_left_out = Backend::usual() == Backend::Postgres;
+    if is_left_out {
+        // Not `eprintln!`: the test harness would swallow it.
+        let _written = writeln!(std::io::stderr(), "\n*** LEFT OUT on PostgreSQL: {test}: {for_reason} ***");
+    }
+    is_left_out
 }
 
 /// A folder with `configuration` and the master key.

@@ -35,8 +35,9 @@ const UNACKNOWLEDGED: Duration = Duration::from_secs(10);
 /// after twice [`UNACKNOWLEDGED`] at the latest.
 const ASKING: Duration = Duration::from_secs(2);
 
-/// How long a connection may take to be made, over all hosts, and to be set.
-const MAKING: Duration = Duration::from_secs(10);
+/// How long a connection may take to be made, over all hosts, and to be set: long, because a node that comes up makes many at once, and
+/// each has all statements prepared by a server that may have other work.
+pub(super) const MAKING: Duration = Duration::from_secs(20);
 
 /// After a connection that could not be made no other is tried for so long, doubling up to the second figure.
 const REST: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));

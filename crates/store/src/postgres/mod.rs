@@ -26,17 +26,20 @@ mod vault;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod upgrades;
 
 use std::error::Error as _;
 use std::fmt;
 use std::sync::Arc;
 
 use engine::Observer;
+use tokio::time::timeout;
 
 pub use node::{NODE_LEASE, NodeNumber};
 
 use crate::error::OpenError;
-use connect::{Connector, Link, Target};
+use connect::{ConnectError, Connector, Link, MAKING, Target};
 use run::Shared;
 
 /// All statements there are, by the module that declares them.
@@ -65,7 +68,7 @@ pub async fn open(url: &str, observer: Arc<dyn Observer>) -> Result<Arc<Postgres
     let target = Target::parse(url)?;
     bring_up_to_date(&target).await?;
     // The first connection shows whether everything the schema should have is there.
-    let link = Link::make(&target).await.map_err(|error| unusable(&target, &error))?;
+    let link = in_time(&target, Link::make(&target)).await?;
     drop(link);
     let shared = Shared::new(Connector::new(target), observer).map_err(|problem| OpenError::Url { problem })?;
     Ok(Arc::new(PostgresStore { shared: Arc::new(shared) }))
@@ -81,12 +84,20 @@ pub(crate) async fn migrate(url: &str) -> Result<usize, OpenError> {
 }
 
 async fn bring_up_to_date(target: &Target) -> Result<usize, OpenError> {
-    let mut client = target.connect().await.map_err(|error| unusable(target, &error))?;
+    let mut client = in_time(target, target.connect()).await?;
     migrate::migrate(target, &mut client, migrate::MIGRATIONS).await
 }
 
-fn unusable(target: &Target, error: &tokio_postgres::Error) -> OpenError {
-    OpenError::Database { database: target.name().to_owned(), cause: told(error).into() }
+/// What comes of `making` a connection to `target`, which must not take longer than one of the pool's may.
+async fn in_time<T>(
+    target: &Target,
+    making: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Result<T, OpenError> {
+    let made = match timeout(MAKING, making).await {
+        Ok(made) => made.map_err(ConnectError::Driver),
+        Err(_) => Err(ConnectError::TooSlow),
+    };
+    made.map_err(|error| OpenError::Database { database: target.name().to_owned(), cause: error.to_string().into() })
 }
 
 impl PostgresStore {

@@ -29,8 +29,9 @@ const CONNECTIONS: usize = 16;
 /// How many operations and reads may be under way or wait.
 const WAITING: u32 = 4_096;
 
-/// How long one waits for a connection.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long one waits for a connection: not so long as a request may take, and long enough for hundreds who ask about one flow at once
+/// and are let at it one after the other.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How long what is under way may take to end. Every statement does within ten seconds, but for a `COMMIT` that waits for a synchronous
 /// replica: that knows no end.
@@ -157,7 +158,8 @@ impl Shared {
 /// How often an address may have come to somebody else while it was being looked for.
 const MOVES: u32 = 3;
 
-/// How often others may be in the way. Once suffices where two sign up at once; a flow may also be dropped and begun anew meanwhile.
+/// How often others may be in the way. Once suffices where two sign up at once; a flow may also be dropped and begun anew meanwhile, and
+/// more than once: see `docs/decisions/0026`.
 const RACES: u32 = 3;
 
 /// How often the connection may go away.

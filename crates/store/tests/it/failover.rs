@@ -93,7 +93,7 @@ async fn clocks_that_differ_are_told_and_stop_nobody() {
     let minute = Duration::from_mins(1);
     let ahead = SystemClock.now().plus(3 * minute);
     let number = store.take_number(ahead, [1; 16]).await.unwrap();
-    assert!(store.keep_number(&number, ahead).await.unwrap());
+    assert_eq!(store.keep_number(&number, ahead).await.unwrap(), Some(1));
     let told = |event: &Event| match event {
         Event::ClocksCompared { ahead_ms } => Some(*ahead_ms),
         _ => None,

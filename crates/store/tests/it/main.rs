@@ -23,3 +23,5 @@ mod on_sqlite;
 mod side_by_side;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod trips;

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use crate::support::*;
 
 /// How often a race is run.
-const ROUNDS: usize = 10;
+const ROUNDS: usize = 100;
 
 fn rounds() -> usize {
     let told = std::env::var_os("COUNTERSIGN_TEST_ROUNDS");

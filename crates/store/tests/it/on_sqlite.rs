@@ -33,7 +33,7 @@ mod races;
 mod secrets;
 #[path = "tickets.rs"]
 mod tickets;
-#[path = "whole.rs"]
-mod whole;
 #[path = "uniform.rs"]
 mod uniform;
+#[path = "whole.rs"]
+mod whole;

@@ -65,7 +65,7 @@ pub async fn play(binary: &str, ground: Ground, surfaces: Vec<Box<dyn Surface>>,
         Ground::SendingLifted => &["--trusted-proxy", "127.0.0.1"],
     };
     let server = Server::dev(binary, flags).await;
-    let added = server.run(&["identity", "add", OWNER, "--data", "data"]).await;
+    let added = server.identity(&["add", OWNER]).await;
     assert_eq!(added.code, Some(0), "{}", added.stderr);
     let outcome = Outcome {
         tried: 0,

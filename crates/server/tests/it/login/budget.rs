@@ -53,7 +53,7 @@ async fn st_08_guesses_spent_at_one_surface_are_spent_at_all_and_every_next_code
     let home = IpAddr::from([127, 0, 0, 1]);
     for spent_at in surfaces() {
         let server = Server::dev(BINARY, &[]).await;
-        let ran = server.run(&["identity", "add", ADA, "--data", "data"]).await;
+        let ran = server.identity(&["add", ADA]).await;
         assert_eq!(ran.code, Some(0), "{}", ran.stderr);
         let mut caller = Caller::new(server.address(), home);
         // A live short code at every surface.
@@ -130,7 +130,7 @@ async fn an_operator_forgives_an_address_what_was_guessed_about_it() {
     }
     start(&mut client, ADA).await;
     assert_eq!(code_to(&mut client, ADA).await.len(), 12);
-    let ran = server.run(&["identity", "unlock", ADA, "--data", "data"]).await;
+    let ran = server.identity(&["unlock", ADA]).await;
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "ada@example.com unlocked\n"), "{}", ran.stderr);
     start(&mut client, ADA).await;
     assert_eq!(code_to(&mut client, ADA).await.len(), 6);

@@ -12,11 +12,13 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::journey::{Verdict, claims_of, flow_of, start_request, verify_request};
-use crate::sql::sql;
 use crate::support::{BINARY, PATIENCE};
 
-/// How often it is killed.
+/// How often it is killed, at least.
 const ROUNDS: u64 = 20;
+
+/// As many sign-ins, and as many mails, are a load.
+const ENOUGH: usize = 50;
 
 /// How many people ask at once. Half of them bring their codes back, half leave them in the mail.
 const PEOPLE: usize = 10;
@@ -90,7 +92,10 @@ async fn killed_20_times_under_load_it_loses_nothing_it_has_acknowledged() {
     let mut server = Server::dev(BINARY, &["--smtp", &format!("smtp://127.0.0.1:{}", mailbox.port())]).await;
     let numbers = Arc::new(AtomicUsize::new(0));
     let mut all = Acknowledged::default();
-    for round in 0..ROUNDS {
+    let mut round = 0;
+    // On a machine that does other things too, some more.
+    while round < ROUNDS || (round < 3 * ROUNDS && all.passed.len().min(all.waiting.len()) <= ENOUGH) {
+        round += 1;
         let mut people = JoinSet::new();
         for person in 0..PEOPLE {
             people.spawn(sign_in_until_it_dies(server.client(), person % 2 == 0, Arc::clone(&numbers)));
@@ -119,16 +124,17 @@ async fn killed_20_times_under_load_it_loses_nothing_it_has_acknowledged() {
         }
         all.take(of_round);
     }
-    println!("{} starts and {} sign-ins acknowledged over {ROUNDS} kills", all.started, all.passed.len());
-    assert!(all.passed.len() > 50 && all.waiting.len() > 50, "there was load");
+    println!("{} starts and {} sign-ins acknowledged over {round} kills", all.started, all.passed.len());
+    assert!(all.passed.len().min(all.waiting.len()) > ENOUGH, "there was load");
 
     // Mails that a killed server was about to send are due again when their leases end: a minute, which goes by here.
     server.kill().await;
-    let database = server.database();
-    sql(&database, "UPDATE outbox SET due_at = created_at WHERE state = 'owed'").unwrap();
-    let sessions = sql(&database, "SELECT id FROM sessions").unwrap();
-    let sound = sql(&database, "PRAGMA integrity_check").unwrap();
-    assert_eq!(sound, [[Value::from("ok")]]);
+    server.sql("UPDATE outbox SET due_at = created_at WHERE state = 'owed'").unwrap();
+    let sessions = server.sql("SELECT id FROM sessions").unwrap();
+    if server.postgres().is_none() {
+        // It was SQLite that was killed, too.
+        assert_eq!(server.sql("PRAGMA integrity_check").unwrap(), [[Value::from("ok")]]);
+    }
     server.start().await;
 
     every_acknowledged_session_is_kept(&all, &sessions);
@@ -186,7 +192,7 @@ async fn what_was_owed_when_it_was_killed_is_sent_when_it_is_back() {
         flow_of(&answer);
     }
     server.kill().await;
-    assert!(sql(&server.database(), "UPDATE outbox SET due_at = created_at").is_some());
+    assert!(server.sql("UPDATE outbox SET due_at = created_at").is_some());
     let mailbox = Mailbox::start(&MailboxOptions { port, ..MailboxOptions::default() }).unwrap();
     let began = Instant::now();
     server.start().await;

@@ -8,7 +8,6 @@ use testkit::server::{Request, Server};
 use tokio::time::Instant;
 
 use super::journey::{START, Verdict, code_in, code_to, start, verify};
-use crate::sql::sql;
 use crate::support::{BINARY, PATIENCE};
 
 /// A mailbox in clear, and a server that sends to it; none where there is no Python.
@@ -187,7 +186,7 @@ async fn a_mail_is_not_sent_after_its_codes_life() {
         ),
     ];
     for statement in &gone_by {
-        sql(&server.database(), statement).unwrap();
+        server.sql(statement).unwrap();
     }
     mailbox.clear_rules().await;
     server.start().await;
@@ -203,7 +202,7 @@ async fn a_mail_is_not_sent_after_its_codes_life() {
     let flow = start(&mut server.client(), "over@example.com").await;
     let code = code_to(&mut server.client(), "over@example.com").await;
     server.kill().await;
-    sql(&server.database(), &gone_by[1].replace("570000", "600001")).unwrap();
+    server.sql(&gone_by[1].replace("570000", "600001")).unwrap();
     server.start().await;
     assert_eq!(verify(&mut server.client(), &flow, &code).await, Verdict::Invalid);
     assert_eq!(server.metrics().await.sum("countersign_verifications_total", &[r#"outcome="expired""#]), 1);

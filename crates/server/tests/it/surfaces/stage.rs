@@ -10,8 +10,7 @@ use testkit::server::{Answer, Request, Server, stands_in};
 
 use super::entry::{Entry, Live, Verdict};
 use super::visitor::Visitor;
-use crate::sql::sql;
-use crate::support::{BINARY, MASTER_KEY, PATIENCE, configuration, folder_with};
+use crate::support::{BINARY, PATIENCE, configuration, folder_with};
 
 /// The project of `dev`; that of `serve` is `main`.
 pub(crate) const DEVELOPMENT: &str = "P2countersigndev000000000000";
@@ -34,13 +33,7 @@ pub(crate) struct Stage {
 impl Stage {
     /// `countersign dev`: everybody may sign up, and nothing limits sending.
     pub(crate) async fn dev() -> Self {
-        let server = Server::dev(BINARY, &[]).await;
-        // The command line finds the running server by the database that a configuration names.
-        let text =
-            configuration("url = \"smtp+plain://127.0.0.1:9\"", "").replace("\"main\"", &format!("{DEVELOPMENT:?}"));
-        std::fs::write(server.folder().join("countersign.toml"), text).unwrap();
-        std::fs::write(server.folder().join("master.key"), MASTER_KEY).unwrap();
-        Self::new(server, None)
+        Self::new(Server::dev(BINARY, &[]).await, None)
     }
 
     /// `countersign serve` as an operator has it, and a real SMTP server behind it; none where there is no Python.
@@ -77,7 +70,7 @@ impl Stage {
 
     /// An identity with `address`, which it has not proved.
     pub(crate) async fn add(&self, address: &str) {
-        let added = self.server.run(&["identity", "add", address]).await;
+        let added = self.server.identity(&["add", address]).await;
         assert_eq!(added.code, Some(0), "{}", added.stderr);
     }
 
@@ -171,12 +164,11 @@ impl Stage {
         self.server.terminate();
         assert_eq!(self.server.ended().await, Some(0));
         self.server.look_over();
-        let database = self.server.database();
-        let rows = sql(&database, "SELECT address FROM addresses WHERE verified_at IS NOT NULL")?;
+        let rows = self.server.sql("SELECT address FROM addresses WHERE verified_at IS NOT NULL")?;
         let found: BTreeSet<_> = rows.iter().map(|row| row[0].as_str().unwrap().to_owned()).collect();
         assert_eq!(found, *self.proved.lock().unwrap(), "proved, and should be");
         self.look_for_codes()?;
-        sql(&database, count)?[0][0].as_u64()
+        self.server.sql(count)?[0][0].as_u64()
     }
 }
 
@@ -184,15 +176,21 @@ impl Stage {
     /// Sees that no code stands in the log, or in any text of the database: as a word, because of so many codes some are found by chance
     /// in the digits of longer numbers.
     fn look_for_codes(&self) -> Option<()> {
-        let columns = "SELECT tables.name, columns.name FROM sqlite_schema AS tables, pragma_table_info(tables.name) AS columns \
-                       WHERE tables.type = 'table'";
-        let database = self.server.database();
+        let (columns, is_text) = if self.server.postgres().is_some() {
+            let columns = "SELECT table_name, column_name FROM information_schema.columns \
+                           WHERE table_schema = 'public' AND data_type = 'text'";
+            (columns, "IS NOT NULL")
+        } else {
+            let columns = "SELECT tables.name, columns.name FROM sqlite_schema AS tables, pragma_table_info(tables.name) AS columns \
+                           WHERE tables.type = 'table'";
+            (columns, "IS NOT NULL AND typeof({column}) = 'text'")
+        };
         let text = |column: &Vec<Value>| {
             let [table, column] = [0, 1].map(|index| column[index].as_str().unwrap());
-            format!("SELECT {column} FROM {table} WHERE typeof({column}) = 'text'")
+            format!("SELECT {column} FROM {table} WHERE {column} {}", is_text.replace("{column}", column))
         };
-        let texts: Vec<_> = sql(&database, columns)?.iter().map(text).collect();
-        let mut texts: Vec<_> = sql(&database, &texts.join(" UNION "))?.into_iter().flatten().collect();
+        let texts: Vec<_> = self.server.sql(columns)?.iter().map(text).collect();
+        let mut texts: Vec<_> = self.server.sql(&texts.join(" UNION "))?.into_iter().flatten().collect();
         assert!(!texts.is_empty(), "there are texts to look at");
         texts.push(self.server.log().into());
         for code in self.codes.lock().unwrap().iter() {

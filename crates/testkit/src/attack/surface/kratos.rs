@@ -79,10 +79,6 @@ impl Surface for Kratos {
         })
     }
 
-    fn is_shared(&self) -> bool {
-        false
-    }
-
     fn unasked_flow(&self) -> String {
         "00000000-0000-4000-8000-000000000000".to_owned()
     }

@@ -85,10 +85,6 @@ impl Surface for Wacht {
         })
     }
 
-    fn is_shared(&self) -> bool {
-        false
-    }
-
     fn unasked_flow(&self) -> String {
         " 1".to_owned()
     }
