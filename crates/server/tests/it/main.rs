@@ -3,7 +3,7 @@
 //! What needs a surface is in a module behind its feature, so that the surface can be deleted.
 
 #[cfg(test)]
-#[cfg(all(feature = "descope", feature = "login"))]
+#[cfg(all(feature = "descope", feature = "hosted", feature = "login", feature = "oidc", feature = "zitadel"))]
 mod attack;
 #[cfg(test)]
 mod boot;
