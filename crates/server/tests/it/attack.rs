@@ -1,12 +1,15 @@
 //! What strangers try, on the real binary: nobody guesses in, nobody is locked out, and no mailbox is filled.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use testkit::attack::{Entry, Ground, Holds, Outcome, STRATEGIES, Strategy, Surface, play, surfaces};
+use testkit::attack::{Asked, Caller, Entry, Ground, Holds, Outcome, STRATEGIES, Strategy, Surface, play, surfaces};
+use testkit::server::Server;
 use testkit::world::Backend;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::support::BINARY;
 
@@ -16,7 +19,7 @@ fn at_a_time() -> usize {
 }
 
 /// Smaller than the whole, for a machine that does other things too: `countersign-attack` plays all of it.
-const SPRAYED: u32 = 1_300;
+const SPRAYED: u32 = 1_600;
 
 fn strategies() -> Vec<Strategy> {
     let smaller = |strategy: Strategy| Strategy { victims: strategy.victims.min(SPRAYED), ..strategy };
@@ -106,7 +109,8 @@ async fn st_04_each_surface_alone_compares_five_codes_64_at_a_time() {
         for name in ["many flows, 64 at a time", "one flow, 64 at a time", "SIGKILL in between"] {
             let strategy = STRATEGIES.into_iter().find(|strategy| strategy.name == name).unwrap();
             let mut alone = turned(number);
-            alone.truncate(1);
+            // Where nobody signs in, the owner does so beside it.
+            alone.truncate(if alone[0].is_entrance() { 1 } else { 2 });
             plays.push((strategy, alone));
         }
     }
@@ -115,4 +119,93 @@ async fn st_04_each_surface_alone_compares_five_codes_64_at_a_time() {
         assert_eq!(outcome.short, 5, "{}: {outcome:?}", strategy.name);
         assert!(outcome.tried > 5, "{}: {outcome:?}", strategy.name);
     }
+}
+
+async fn add(server: &Server, address: &str) {
+    let added = server.identity(&["add", address]).await;
+    assert_eq!(added.code, Some(0), "{}", added.stderr);
+}
+
+/// Asks at `first` for a code to as many addresses as there are `others`, for half of them somebody's, and gives what is said to whoever
+/// asks there again, and to somebody elsewhere who asks at each of the others. None where that took too long to say anything.
+async fn asked_twice(
+    server: &Server,
+    first: &dyn Surface,
+    others: &[Box<dyn Surface>],
+    numbers: &mut std::ops::RangeFrom<u32>,
+) -> Option<Vec<(&'static str, Asked)>> {
+    let mut addresses = Vec::new();
+    for number in numbers.take(others.len()) {
+        addresses.push(format!("to-{number}@example.com"));
+        if number % 2 == 0 {
+            add(server, addresses.last().unwrap()).await;
+        }
+    }
+    let began = Instant::now();
+    // Each from a network of its own.
+    let mut somebody =
+        || Caller::new(server.address(), Ipv4Addr::from_bits(0x0a00_0000 + numbers.next().unwrap()).into());
+    let mut flows = Vec::new();
+    for address in &addresses {
+        match first.ask(&mut somebody(), address).await {
+            Asked::Sent(flow) => flows.push(flow),
+            Asked::TooSoon(wait) => panic!("{}: nobody asked before, and it is {wait:?}", first.name()),
+        }
+    }
+    // Asking again at once is asking once.
+    tokio::time::sleep(Duration::from_millis(2_100)).await;
+    let mut said = Vec::new();
+    for ((address, flow), other) in addresses.iter().zip(&flows).zip(others) {
+        said.push((first.name(), first.ask_again(&mut somebody(), address, flow).await));
+        said.push((other.name(), other.ask(&mut somebody(), address).await));
+    }
+    (began.elapsed() < Duration::from_secs(29)).then_some(said)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn st_54_whoever_asks_for_whomever_wherever_spends_what_the_address_may_be_sent() {
+    let server = Server::dev(BINARY, &["--production-policy", "--trusted-proxy", "127.0.0.1"]).await;
+    let (all, mut numbers) = (surfaces(), 1..);
+    for address in all.iter().flat_map(|surface| surface.accounts()) {
+        add(&server, &address).await;
+    }
+    for first in &all {
+        let mut said = None;
+        for _ in 0..10 {
+            said = asked_twice(&server, first.as_ref(), &all, &mut numbers).await;
+            if said.is_some() {
+                break;
+            }
+        }
+        for (name, asked) in said.expect("of ten times, one is fast enough") {
+            let Asked::TooSoon(wait) = asked else { panic!("{name} after {}: {asked:?}", first.name()) };
+            assert!(wait <= Duration::from_secs(30), "{name} after {}: {wait:?}", first.name());
+        }
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn st_54_nothing_that_an_operator_does_sends_anything() {
+    let server = Server::dev(BINARY, &["--production-policy"]).await;
+    for what in ["add", "unlock"] {
+        let ran = server.identity(&[what, "ada@example.com"]).await;
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    }
+    #[cfg(feature = "kratos")]
+    {
+        let person = r#"{"traits": {"email": "bob@example.com"}}"#;
+        let mut operator = testkit::server::Client::new(server.admin());
+        let made = operator.post("/admin/identities", person).await;
+        assert_eq!(made.status, 201, "{}", made.whole());
+        let hers = format!("/admin/identities/{}", made.json()["id"].as_str().unwrap());
+        let other = r#"[{"op": "replace", "path": "/traits/email", "value": "eve@example.com"}]"#;
+        let change = testkit::server::Request::new("PATCH", &hers).header("content-type", "application/json");
+        let changed = operator.send(&change.body(other)).await;
+        assert_eq!(changed.status, 200, "{}", changed.whole());
+    }
+    let asked = server.metrics().await.sum("countersign_challenges_total", &[]);
+    let shown = server.client().get("/dev/messages").await;
+    assert_eq!((asked, shown.text().as_str()), (0, "[]"));
+    server.stop().await;
 }

@@ -3,7 +3,15 @@
 //! What needs a surface is in a module behind its feature, so that the surface can be deleted.
 
 #[cfg(test)]
-#[cfg(all(feature = "descope", feature = "kratos", feature = "login", feature = "wacht"))]
+#[cfg(all(
+    feature = "descope",
+    feature = "hosted",
+    feature = "kratos",
+    feature = "login",
+    feature = "oidc",
+    feature = "wacht",
+    feature = "zitadel"
+))]
 mod attack;
 #[cfg(test)]
 mod boot;

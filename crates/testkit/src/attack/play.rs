@@ -51,22 +51,31 @@ struct Attack {
     strategy: Strategy,
     proofs: Vec<String>,
     turns: u32,
+    /// The surface at which he begins.
+    begins_at: usize,
     outcome: Outcome,
 }
 
 /// Plays `strategy` through `surfaces` against the server that `binary` is, and lets the owner sign in afterwards, at the first of
-/// them.
+/// them where anybody can.
 ///
 /// # Panics
-/// If the server does not come up, or answers what no surface says.
-pub async fn play(binary: &str, ground: Ground, surfaces: Vec<Box<dyn Surface>>, strategy: &Strategy) -> Outcome {
+/// If the server does not come up, or answers what no surface says; or if nobody can sign in at any of them.
+pub async fn play(binary: &str, ground: Ground, mut surfaces: Vec<Box<dyn Surface>>, strategy: &Strategy) -> Outcome {
     let flags: &[&str] = match ground {
         Ground::Production => &["--production-policy", "--trusted-proxy", "127.0.0.1"],
         Ground::SendingLifted => &["--trusted-proxy", "127.0.0.1"],
     };
     let server = Server::dev(binary, flags).await;
-    let added = server.identity(&["add", OWNER]).await;
-    assert_eq!(added.code, Some(0), "{}", added.stderr);
+    let accounts = surfaces.iter().flat_map(|surface| surface.accounts());
+    for address in std::iter::once(OWNER.to_owned()).chain(accounts) {
+        let added = server.identity(&["add", &address]).await;
+        assert_eq!(added.code, Some(0), "{}", added.stderr);
+    }
+    // The owner's first, the attacker begins where he did.
+    let entrance = surfaces.iter().position(|surface| surface.is_entrance()).expect("somebody can sign in somewhere");
+    let begins_at = (surfaces.len() - entrance) % surfaces.len();
+    surfaces.rotate_left(entrance);
     let outcome = Outcome {
         tried: 0,
         short: 0,
@@ -80,7 +89,7 @@ pub async fn play(binary: &str, ground: Ground, surfaces: Vec<Box<dyn Surface>>,
         new: Entry::Refused,
     };
     let surfaces = surfaces.into();
-    let mut attack = Attack { server, surfaces, strategy: *strategy, proofs: Vec::new(), turns: 0, outcome };
+    let mut attack = Attack { server, surfaces, strategy: *strategy, proofs: Vec::new(), turns: 0, begins_at, outcome };
     attack.enrol().await;
     let before = attack.mails().await;
     attack.run().await;
@@ -98,6 +107,10 @@ impl Attack {
     /// The owner signs in at each surface before anything else, which is then forgotten: so there is a device that knows her.
     async fn enrol(&mut self) {
         for surface in self.surfaces.iter() {
+            if !surface.is_entrance() {
+                self.proofs.push(String::new());
+                continue;
+            }
             let mut caller = Caller::new(self.server.address(), HOME);
             let Asked::Sent(flow) = surface.ask(&mut caller, OWNER).await else { panic!("nobody asked before") };
             let code = self.code().await;
@@ -151,9 +164,9 @@ impl Attack {
 
     /// Asks for flows, and gives what may be guessed at.
     async fn ask(&mut self) -> Vec<Turn> {
-        let surfaces = self.surfaces.len();
-        let turn =
-            |victim, flow| Turn { surface: usize::try_from(flow).unwrap_or(0) % surfaces, victim, what: Move::Ask };
+        let (first, surfaces) = (self.begins_at, self.surfaces.len());
+        let surface = |flow: u32| (first + usize::try_from(flow).unwrap_or(0)) % surfaces;
+        let turn = |victim, flow| Turn { surface: surface(flow), victim, what: Move::Ask };
         // By turns: every victim's first flow, at one surface or another, then every victim's second.
         let turns = (0..self.strategy.flows)
             .flat_map(|flow| (0..self.strategy.victims).map(move |victim| turn(victim, flow + victim)));
@@ -293,7 +306,8 @@ impl Attack {
     }
 
     async fn inbox(&self) -> Vec<serde_json::Value> {
-        let answer = self.server.client().get(&format!("/dev/messages?to={OWNER}")).await;
+        let request = crate::server::Request::get(&format!("/dev/messages?to={OWNER}"));
+        let answer = Caller::new(self.server.address(), HOME).send(request).await;
         assert_eq!(answer.status, 200, "{}", answer.whole());
         answer.json().as_array().expect("it is a list").clone()
     }

@@ -3,7 +3,9 @@
 #![expect(clippy::panic, reason = "in a test kit, what cannot go on fails the test")]
 
 mod kratos;
+mod pages;
 mod wacht;
+mod zitadel;
 
 use std::fmt;
 use std::future::Future;
@@ -14,6 +16,10 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::server::{Answer, Client, Request};
+
+/// How long one waits where the server is too busy, and how often.
+const BUSY: Duration = Duration::from_millis(100);
+const TRIES: usize = 100;
 
 /// What a surface answers, in time.
 pub type Reply<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -34,9 +40,18 @@ impl Caller {
         Self { client: Client::new(server), from, proof: None }
     }
 
-    /// Sends a request from where he is.
+    /// Sends a request from where he is; again and again where the server is too busy, as a machine is that does other things too.
     pub async fn send(&mut self, request: Request) -> Answer {
-        self.client.send(&request.header("x-forwarded-for", &self.from.to_string())).await
+        let request = request.header("x-forwarded-for", &self.from.to_string());
+        let mut answer = self.client.send(&request).await;
+        for _ in 0..TRIES {
+            if answer.status != 503 {
+                break;
+            }
+            tokio::time::sleep(BUSY).await;
+            answer = self.client.send(&request).await;
+        }
+        answer
     }
 }
 
@@ -77,13 +92,28 @@ pub trait Surface: fmt::Debug + Send + Sync {
         flow: &'a str,
         code: &'a str,
     ) -> Reply<'a, Guessed>;
+    /// Whether somebody signs in here. Where nobody does, it is a door for attackers only.
+    fn is_entrance(&self) -> bool {
+        true
+    }
+    /// The attacker's own addresses, where he must have accounts to ask anything.
+    fn accounts(&self) -> Vec<String> {
+        Vec::new()
+    }
     /// The name of a flow that he was never told about.
     fn unasked_flow(&self) -> String;
 }
 
 /// All surfaces there are.
 pub fn surfaces() -> Vec<Box<dyn Surface>> {
-    vec![Box::new(Login), Box::new(Descope), Box::new(kratos::Kratos), Box::new(wacht::Wacht)]
+    vec![
+        Box::new(Login),
+        Box::new(Descope),
+        Box::new(kratos::Kratos),
+        Box::new(wacht::Wacht),
+        Box::new(pages::Pages),
+        Box::<zitadel::Zitadel>::default(),
+    ]
 }
 
 /// How long an answer says to wait, if it says no for now.
