@@ -21,6 +21,9 @@ mod kratos;
 #[cfg(feature = "login")]
 mod login;
 #[cfg(test)]
+#[cfg(feature = "descope")]
+mod nodes;
+#[cfg(test)]
 mod refusing;
 #[cfg(test)]
 mod sql;
