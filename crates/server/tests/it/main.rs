@@ -29,6 +29,9 @@ mod kratos;
 #[cfg(feature = "login")]
 mod login;
 #[cfg(test)]
+#[cfg(feature = "descope")]
+mod nodes;
+#[cfg(test)]
 mod postgres;
 #[cfg(test)]
 mod refusing;
