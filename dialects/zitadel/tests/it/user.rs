@@ -70,7 +70,7 @@ async fn a_user_is_shown_as_far_as_he_is_known() {
 async fn a_phone_number_is_shown_where_there_is_one() {
     let mounted = Mounted::new().await;
     let phone = |number: &str| WantedAddress {
-        address: Address::from_stored(engine::Channel::Sms, number.to_owned()),
+        address: Address::from_stored(engine::Channel::Sms, number.to_owned(), number.to_owned()),
         verified: None,
     };
     let addresses = vec![wanted(ADA, true), phone("+41790000000"), phone("+41791234567")];
