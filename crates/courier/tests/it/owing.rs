@@ -302,13 +302,13 @@ impl Post {
     /// Owes a code to `recipient`, and beside it `link`.
     pub(crate) async fn owe_link(&self, recipient: &str, link: &str) {
         let question = self.question(recipient, Purpose::SignInOrUp);
-        self.ask(NewChallenge { link: Some(link.to_owned()), ..question }).await;
+        self.ask(NewChallenge { link: Some(link.to_owned().into()), ..question }).await;
     }
 
     /// Asks about `recipient`, whom nobody knows, with a link, in a way that tells strangers so.
     pub(crate) async fn owe_word(&self, recipient: &str, link: &str) {
         let question = self.question(recipient, Purpose::VerifyAddress);
-        self.ask(NewChallenge { link: Some(link.to_owned()), strangers: Strangers::Told, ..question }).await;
+        self.ask(NewChallenge { link: Some(link.to_owned().into()), strangers: Strangers::Told, ..question }).await;
     }
 
     /// Asks about `recipient`, whom nobody knows, in a way that sends strangers nothing.
