@@ -149,6 +149,7 @@ impl Engine {
             session_id: SessionId::new(next()),
             identity_id: IdentityId::new(next()),
             address_id: AddressId::new(next()),
+            notice_id: MessageId::new(next()),
             keys: Arc::clone(&self.keys),
         };
         match self.store.verify(operation).await? {

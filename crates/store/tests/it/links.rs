@@ -22,7 +22,7 @@ async fn ask(world: &World, key: &str, purpose: Purpose, name: &str, strangers: 
 fn told(leased: &Leased) -> (String, Option<String>) {
     match &leased.content {
         Content::Code { code, link } => (code.expose().clone(), link.as_ref().map(|link| link.expose().clone())),
-        Content::NoAccount => panic!("no code"),
+        Content::NoAccount | Content::AddressReplaced { .. } => panic!("no code"),
     }
 }
 
