@@ -210,6 +210,9 @@ impl Desk {
                 brand,
             }),
             Content::NoAccount => self.templates.render_no_account(host, brand),
+            Content::AddressReplaced { by } => {
+                self.templates.render_address_replaced(by, message.created_at, host, brand)
+            }
         };
         let words = words.map_err(|error| failed(&error))?;
         compose(letterhead, &words, &message.recipient, message.id, now).map_err(|error| failed(&error))

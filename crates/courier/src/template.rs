@@ -1,7 +1,7 @@
 //! What a mail says: subject, text and HTML from one typed context.
 //!
-//! Nothing a user chose is ever in the context: brand and host come from the configuration, code and purpose from the flow. A
-//! template that names a value it is not given fails instead of leaving a hole, and HTML is escaped.
+//! Nothing a user chose is ever in the context: brand and host come from the configuration, code and purpose from the flow. Only to
+//! an address that was replaced is it told, masked, by which one. A template that names a value it is not given fails instead of leaving a hole, and HTML is escaped.
 
 use std::fmt;
 use std::time::Duration;
@@ -71,6 +71,9 @@ const CODE_HTML: &str = "code.html";
 const NO_ACCOUNT_SUBJECT: &str = "no_account.subject";
 const NO_ACCOUNT_TEXT: &str = "no_account.txt";
 const NO_ACCOUNT_HTML: &str = "no_account.html";
+const ADDRESS_REPLACED_SUBJECT: &str = "address_replaced.subject";
+const ADDRESS_REPLACED_TEXT: &str = "address_replaced.txt";
+const ADDRESS_REPLACED_HTML: &str = "address_replaced.html";
 
 impl Templates {
     /// The templates that come with the program.
@@ -87,6 +90,9 @@ impl Templates {
             (NO_ACCOUNT_SUBJECT, include_str!("../templates/no_account.subject")),
             (NO_ACCOUNT_TEXT, include_str!("../templates/no_account.txt")),
             (NO_ACCOUNT_HTML, include_str!("../templates/no_account.html")),
+            (ADDRESS_REPLACED_SUBJECT, include_str!("../templates/address_replaced.subject")),
+            (ADDRESS_REPLACED_TEXT, include_str!("../templates/address_replaced.txt")),
+            (ADDRESS_REPLACED_HTML, include_str!("../templates/address_replaced.html")),
         ];
         for (name, source) in sources {
             environment.add_template(name, source).map_err(|error| failed(name, &error))?;
@@ -117,6 +123,23 @@ impl Templates {
         Ok(Rendered { text, html: self.render(NO_ACCOUNT_HTML, words)?, subject })
     }
 
+    /// The words of a mail that tells whoever reads an address that the one that is `by` masked took its place at `when`.
+    ///
+    /// # Refusals
+    /// See [`Templates::render_code`].
+    pub fn render_address_replaced(
+        &self,
+        by: &str,
+        when: Timestamp,
+        host: &str,
+        brand: &str,
+    ) -> Result<Rendered, TemplateError> {
+        let subject = self.render(ADDRESS_REPLACED_SUBJECT, context! { brand })?.trim().to_owned();
+        let words = context! { subject => subject.as_str(), by, when => to_the_minute(when), host, brand };
+        let text = self.render(ADDRESS_REPLACED_TEXT, words.clone())?;
+        Ok(Rendered { text, html: self.render(ADDRESS_REPLACED_HTML, words)?, subject })
+    }
+
     /// Every mail there is, rendered with invented values: what `countersign check` looks at.
     ///
     /// # Refusals
@@ -133,6 +156,8 @@ impl Templates {
                 })
                 .collect::<Result<Vec<_>, _>>()?;
         mails.push(self.render_no_account(host, brand)?);
+        let when = Timestamp::from_millis(1_795_230_245_007);
+        mails.push(self.render_address_replaced("a***@example.org", when, host, brand)?);
         Ok(mails)
     }
 
@@ -140,6 +165,13 @@ impl Templates {
         let template = self.environment.get_template(name).map_err(|error| failed(name, &error))?;
         template.render(words).map_err(|error| failed(name, &error))
     }
+}
+
+/// `when` as told to a person who may be anywhere: `2026-11-21 03:04 UTC`.
+fn to_the_minute(when: Timestamp) -> String {
+    let text = when.rfc3339();
+    let (date, time) = text.split_once('T').unwrap_or_default();
+    format!("{date} {} UTC", time.get(..5).unwrap_or_default())
 }
 
 fn failed(name: &'static str, error: &minijinja::Error) -> TemplateError {
@@ -189,6 +221,7 @@ mod tests {
                 "Your code to confirm your address for Example & Sons",
                 "Your code to confirm your address for Example & Sons",
                 "No account at Example & Sons with this address",
+                "The address of your account at Example & Sons was changed",
             ]
         );
     }
@@ -226,6 +259,22 @@ mod tests {
         let mail = Templates::new().unwrap().render_no_account("a.example", "Example").unwrap();
         assert_eq!(mail.subject, "No account at Example with this address");
         assert!(mail.text.contains("a.example") && !mail.text.contains("http") && !mail.html.contains("href"));
+    }
+
+    #[test]
+    fn st_33_whose_address_was_replaced_is_told_by_which_and_when_without_code_or_link() {
+        let when = Timestamp::from_millis(1_795_230_299_999);
+        let mail = Templates::new().unwrap().render_address_replaced("&***@b.example", when, "a.example", "Example");
+        let mail = mail.unwrap();
+        assert_eq!(mail.subject, "The address of your account at Example was changed");
+        for said in ["&***@b.example", "2026-11-21 03:04 UTC", "a.example", "If it was not you"] {
+            assert_eq!(mail.text.matches(said).count().min(1), 1, "{said}: {}", mail.text);
+            let said = said.replace('&', "&amp;");
+            assert_eq!(mail.html.matches(&said).count().min(1), 1, "{said}: {}", mail.html);
+        }
+        for part in [&mail.text, &mail.html] {
+            assert!(!part.contains("http") && !part.contains("href"), "{part}");
+        }
     }
 
     #[test]

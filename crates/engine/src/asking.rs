@@ -232,6 +232,7 @@ impl Asking {
             created_at: self.now,
             last_error: None,
             link: self.link.clone(),
+            replaced_by: None,
         }));
         flow.challenge = Some(challenge);
         writes.push(Write::PutFlow(Box::new(flow.clone())));
@@ -280,7 +281,7 @@ impl Asking {
     pub(crate) fn digest(&self, flow: &Flow, challenge: &Challenge, kind: MessageKind) -> Option<Digest> {
         let label = match kind {
             MessageKind::Code => Label::Code,
-            MessageKind::Decoy | MessageKind::NoAccount => Label::Decoy,
+            MessageKind::Decoy | MessageKind::NoAccount | MessageKind::AddressReplaced => Label::Decoy,
         };
         let code = flow.derivation(label, challenge).code(&self.keys, challenge.key)?;
         code::digest(&self.keys, challenge.key, &flow.handle, code.expose())

@@ -100,7 +100,7 @@ pub struct NewChallenge {
     /// What whoever reads an address nobody owns is told.
     pub strangers: Strangers,
     /// A URL that is mailed beside the code, with [`CODE_IN_LINK`](crate::CODE_IN_LINK) where the code belongs.
-    pub link: Option<String>,
+    pub link: Option<Secret<String>>,
 }
 
 /// One submission of a code. Never stored; counted.

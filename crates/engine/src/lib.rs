@@ -60,7 +60,7 @@ pub use identity::{Account, Identity, IdentityState, Owner, VerifiableAddress};
 pub use opening::{Annotate, OpenFlow};
 pub use outbox::{
     CODE_IN_LINK, Content, Delivery, DeliveryOutcome, LEASE, LEAST_LIFE, LOOK_AHEAD, Lease, Leased, Leases,
-    MessageKind, MessageState, OutboxMessage, Settle, Shown, back_off,
+    MessageKind, MessageState, NOTICE_LIFE, OutboxMessage, Settle, Shown, back_off,
 };
 pub use project::{MOST_ATTEMPTS, Policy, Project, ProjectId, Projects};
 pub use register::{Register, Registered};

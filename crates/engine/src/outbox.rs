@@ -23,6 +23,8 @@ pub enum MessageKind {
     Decoy,
     /// Tells whoever reads an address that nobody has an account with it.
     NoAccount,
+    /// Tells whoever reads an address that another one took its place in the account that it was proved for.
+    AddressReplaced,
 }
 
 impl MessageKind {
@@ -32,12 +34,13 @@ impl MessageKind {
             Self::Code => "code",
             Self::Decoy => "decoy",
             Self::NoAccount => "no_account",
+            Self::AddressReplaced => "address_replaced",
         }
     }
 
     /// The kind called `name`.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Code, Self::Decoy, Self::NoAccount].into_iter().find(|it| it.name() == name)
+        [Self::Code, Self::Decoy, Self::NoAccount, Self::AddressReplaced].into_iter().find(|it| it.name() == name)
     }
 }
 
@@ -87,7 +90,7 @@ pub struct OutboxMessage {
     pub state: MessageState,
     /// The flow that owes it.
     pub flow: FlowId,
-    /// The epoch of the code it carries.
+    /// The epoch of the code it carries; 0 where it carries none whatever comes of the flow.
     pub epoch: u32,
     /// Where it goes.
     pub recipient: Address,
@@ -104,6 +107,9 @@ pub struct OutboxMessage {
     /// The link that is mailed beside the code, with [`CODE_IN_LINK`] where the code belongs. Sealed: it names what the surface calls
     /// its flow, of which the database has only a digest.
     pub link: Option<Vec<u8>>,
+    /// The address that took the recipient's place, masked: [`MessageKind::AddressReplaced`] only. Here and not read from the flow, whose
+    /// row may be gone before the message is.
+    pub replaced_by: Option<String>,
 }
 
 /// What stands for the code in a mailed link.
@@ -135,6 +141,11 @@ pub enum Content {
     },
     /// That nobody has an account with the address.
     NoAccount,
+    /// That another address took its place.
+    AddressReplaced {
+        /// That one, masked.
+        by: String,
+    },
 }
 
 impl Content {
@@ -142,7 +153,7 @@ impl Content {
     pub const fn code(&self) -> Option<&Secret<String>> {
         match self {
             Self::Code { code, link: _ } => Some(code),
-            Self::NoAccount => None,
+            Self::NoAccount | Self::AddressReplaced { .. } => None,
         }
     }
 }
@@ -164,7 +175,7 @@ pub struct Leased {
     pub content: Content,
     /// How many deliveries were tried before.
     pub attempts: u32,
-    /// The end of the code's life; see [`LEAST_LIFE`].
+    /// After this it is worth nothing: the end of its code's life; see [`LEAST_LIFE`].
     pub not_after: Timestamp,
     /// When it was owed.
     pub created_at: Timestamp,
@@ -208,6 +219,9 @@ pub enum DeliveryOutcome {
 /// How long a lease lasts.
 pub const LEASE: Duration = Duration::from_mins(1);
 
+/// How long it is worth telling the address that was replaced.
+pub const NOTICE_LIFE: Duration = Duration::from_hours(24);
+
 /// Nothing leaves with less than this left to live: it would arrive dead.
 pub const LEAST_LIFE: Duration = Duration::from_mins(1);
 
@@ -248,14 +262,21 @@ impl Lease {
         self.limit.saturating_add(LOOK_AHEAD)
     }
 
-    /// What `message` of `flow` says; none where its code cannot be derived any more.
-    fn content(&self, message: &OutboxMessage, flow: &Flow) -> Option<Content> {
+    /// What `message` says, and what passing its code would mean; none where it is not to be sent: it never was, its flow does not ask
+    /// any more, or its code cannot be derived any more.
+    fn content(&self, message: &OutboxMessage, flow: Option<&Flow>) -> Option<(Purpose, Content)> {
+        let asking = || flow.filter(|flow| still_asks(flow, message));
         match message.kind {
             MessageKind::Code => {
+                let flow = asking()?;
                 let code = flow.code(&self.keys)?;
-                Some(Content::Code { link: message.open_link(&self.keys, &code), code })
+                Some((flow.purpose, Content::Code { link: message.open_link(&self.keys, &code), code }))
             }
-            MessageKind::NoAccount => Some(Content::NoAccount),
+            MessageKind::NoAccount => Some((asking()?.purpose, Content::NoAccount)),
+            // It says what has been done, whatever becomes of the flow that did it.
+            MessageKind::AddressReplaced => {
+                Some((Purpose::ChangeAddress, Content::AddressReplaced { by: message.replaced_by.clone()? }))
+            }
             MessageKind::Decoy => None,
         }
     }
@@ -285,9 +306,7 @@ impl Operation for Lease {
                 break;
             }
             let settle = |state| Write::SettleMessage { id: message.id, state, at: self.now, error: None };
-            let sendable =
-                flow.as_ref().filter(|flow| message.kind != MessageKind::Decoy && still_asks(flow, &message));
-            let Some(flow) = sendable else {
+            let Some((purpose, content)) = self.content(&message, flow.as_ref()) else {
                 writes.push(settle(MessageState::Dropped));
                 continue;
             };
@@ -295,17 +314,13 @@ impl Operation for Lease {
                 writes.push(settle(MessageState::Expired));
                 continue;
             }
-            let Some(content) = self.content(&message, flow) else {
-                writes.push(settle(MessageState::Dropped));
-                continue;
-            };
             let lease = self.now.plus(LEASE);
             writes.push(Write::DelayMessage { id: message.id, due_at: lease, attempts: message.attempts, error: None });
             messages.push(Leased {
                 id: message.id,
                 lease,
                 project: message.project,
-                purpose: flow.purpose,
+                purpose,
                 recipient: message.recipient,
                 content,
                 attempts: message.attempts,

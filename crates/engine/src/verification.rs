@@ -13,8 +13,9 @@ use crate::device::Device;
 use crate::env::Timestamp;
 use crate::error::Refusal;
 use crate::flow::{Challenge, Flow, FlowState, Handle, Purpose};
-use crate::id::{AddressId, IdentityId, SessionId};
+use crate::id::{AddressId, IdentityId, MessageId, SessionId};
 use crate::identity::{Account, Identity, IdentityState, Owner, VerifiableAddress};
+use crate::outbox::{MessageKind, MessageState, NOTICE_LIFE, OutboxMessage};
 use crate::project::ProjectId;
 use crate::secret::{Keys, Secret};
 use crate::session::{Beginning, Session, SessionTerms};
@@ -39,6 +40,8 @@ pub struct Verify {
     pub identity_id: IdentityId,
     /// Its address's id.
     pub address_id: AddressId,
+    /// The id of the message to an address that is replaced, if one is.
+    pub notice_id: MessageId,
     /// What digests are made with.
     pub keys: Arc<Keys>,
 }
@@ -327,6 +330,9 @@ impl Verify {
         if let Some(index) = addresses.iter().position(|own| Some(own.id) == flow.replaces) {
             let replaced = addresses.remove(index);
             writes.push(Write::DropAddress(replaced.id));
+            if replaced.verified_at.is_some() {
+                writes.push(Write::OweMessage(self.notice(flow, &replaced, &proved)));
+            }
             // What was asked for before does not bring back what its owner has just given up.
             writes.push(Write::DropChanges { identity: identity.id, address: replaced.address });
         }
@@ -338,6 +344,27 @@ impl Verify {
         addresses.push(proved.clone());
         addresses.sort_by_key(|own| own.id);
         Proof { identity, address: proved, addresses, is_first }
+    }
+
+    /// Tells whoever reads an address that was proved that another one took its place: one message for each change that passes, and
+    /// spends nothing of what the address may be sent.
+    fn notice(&self, flow: &Flow, replaced: &VerifiableAddress, proved: &VerifiableAddress) -> OutboxMessage {
+        OutboxMessage {
+            id: self.notice_id,
+            project: flow.project.clone(),
+            kind: MessageKind::AddressReplaced,
+            state: MessageState::Owed,
+            flow: flow.id,
+            epoch: 0,
+            recipient: replaced.address.clone(),
+            due_at: self.now,
+            attempts: 0,
+            not_after: self.now.plus(NOTICE_LIFE),
+            created_at: self.now,
+            last_error: None,
+            link: None,
+            replaced_by: Some(proved.address.masked()),
+        }
     }
 
     /// Somebody new.

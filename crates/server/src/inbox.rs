@@ -161,6 +161,10 @@ impl Inbox {
         };
         let rendered = match message.kind {
             MessageKind::NoAccount => self.templates.render_no_account(self.letterhead.host(), self.letterhead.brand()),
+            MessageKind::AddressReplaced => {
+                let by = message.replaced_by.as_deref()?;
+                self.templates.render_address_replaced(by, message.created_at, mail.host, mail.brand)
+            }
             MessageKind::Code | MessageKind::Decoy => self.templates.render_code(&mail),
         };
         let rendered = rendered.ok()?;

@@ -158,7 +158,7 @@ impl Shared {
             strangers: Strangers::Silent,
             code_life: None,
             max_attempts: None,
-            link: Some(format!("{}/sign-in/link?code={CODE_IN_LINK}", self.origin)),
+            link: Some(format!("{}/sign-in/link?code={CODE_IN_LINK}", self.origin).into()),
         }
     }
 

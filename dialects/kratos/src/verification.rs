@@ -172,7 +172,7 @@ fn challenge(shared: &Shared, id: Uuid, address: Address, memo: String) -> NewCh
         format: CodeFormat::SIX_DIGITS,
         mode: ResendMode::NewCode,
         flow_life: config.verification.lifespan,
-        link: Some(config.url(&format!("/self-service/verification?code={{code}}&flow={id}"))),
+        link: Some(config.url(&format!("/self-service/verification?code={{code}}&flow={id}")).into()),
         code_life: config.code.lifespan,
         max_attempts: Some(config.code.max_submissions),
         device: None,

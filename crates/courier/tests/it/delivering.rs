@@ -96,6 +96,21 @@ async fn a_stranger_is_told_that_nobody_has_an_account_and_nothing_to_come_in_by
 }
 
 #[tokio::test]
+async fn st_33_an_address_that_was_replaced_is_told_by_which_and_when() {
+    let Some((mailbox, post)) = with_mailbox().await else { return };
+    post.owe_notice("Ada@example.org", "c***@example.net");
+    let settled = post.until_state("ada@example.org", MessageState::Sent).await;
+    let [mail] = &mailbox.wait_for("Ada@example.org", 1, PATIENCE).await[..] else { panic!("one mail") };
+    assert_eq!(mail.recipients, ["Ada@example.org"]);
+    assert_eq!(mail.header("Message-ID"), Some(format!("<{}@mail.example.com>", settled.id)));
+    assert_eq!(mail.header("Subject").as_deref(), Some("The address of your account at Example was changed"));
+    let text = plain_text(&mail.text());
+    assert!(text.contains("c***@example.net took the place of this address, at 2026-11-21 03:04 UTC."), "{text}");
+    assert!(text.contains("If it was not you, write to whoever runs accounts.example.com"), "{text}");
+    assert!(!mail.text().contains("://") && !text.contains('#'), "{}", mail.text());
+}
+
+#[tokio::test]
 async fn a_refused_recipient_delays_nobody_else() {
     let Some((mailbox, post)) = with_mailbox().await else { return };
     mailbox.add_rule(Rule::answer(Stage::Rcpt, "550 5.1.1 who is that").for_address("nobody@example.org")).await;

@@ -11,11 +11,12 @@ use std::time::Duration;
 use countersign_courier::{Courier, Templates, Transport};
 use engine::{
     Account, Address, Annotate, Caller, ChangeDevice, ChangeIdentity, Client, Clock, CodeFormat, Deaf, Device,
-    DeviceId, DeviceView, Disclosure, EndSessions, Engine, Entropy, EraseIdentity, Flow, Handle, IdentityId, Lease,
-    Leases, MasterKey, MessageQuery, MessageState, Naming, NewChallenge, OpenFlow, Operation as _, OutboxDepth,
-    OutboxMessage, Owner, Parts, Policy, Project, ProjectId, Projects, Purpose, Refresh, RefreshOutcome, Refusal,
-    Register, Registered, Reply, Resend, ResendMode, SealedKey, Session, SessionId, Settle, Start, StartOutcome,
-    StartSeen, Store, StoreError, Strangers, Swept, TakeTicket, Taken, Ticket, Timestamp, Verify, VerifyOutcome, Write,
+    DeviceId, DeviceView, Disclosure, EndSessions, Engine, Entropy, EraseIdentity, Flow, FlowId, Handle, IdentityId,
+    Lease, Leases, MasterKey, MessageId, MessageKind, MessageQuery, MessageState, NOTICE_LIFE, Naming, NewChallenge,
+    OpenFlow, Operation as _, OutboxDepth, OutboxMessage, Owner, Parts, Policy, Project, ProjectId, Projects, Purpose,
+    Refresh, RefreshOutcome, Refusal, Register, Registered, Reply, Resend, ResendMode, SealedKey, Session, SessionId,
+    Settle, Start, StartOutcome, StartSeen, Store, StoreError, Strangers, Swept, TakeTicket, Taken, Ticket, Timestamp,
+    Verify, VerifyOutcome, Write,
 };
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
@@ -64,6 +65,11 @@ impl Outbox {
     pub(crate) fn message(&self, recipient: &str) -> OutboxMessage {
         let rows = self.rows.lock().unwrap();
         rows.values().find(|(message, _)| message.recipient.as_str() == recipient).unwrap().0.clone()
+    }
+
+    /// Puts a row in, as a verification does.
+    fn put(&self, message: OutboxMessage) {
+        self.rows.lock().unwrap().insert(message.id.get(), (message, None));
     }
 
     pub(crate) fn states(&self) -> Vec<MessageState> {
@@ -302,18 +308,40 @@ impl Post {
     /// Owes a code to `recipient`, and beside it `link`.
     pub(crate) async fn owe_link(&self, recipient: &str, link: &str) {
         let question = self.question(recipient, Purpose::SignInOrUp);
-        self.ask(NewChallenge { link: Some(link.to_owned()), ..question }).await;
+        self.ask(NewChallenge { link: Some(link.to_owned().into()), ..question }).await;
     }
 
     /// Asks about `recipient`, whom nobody knows, with a link, in a way that tells strangers so.
     pub(crate) async fn owe_word(&self, recipient: &str, link: &str) {
         let question = self.question(recipient, Purpose::VerifyAddress);
-        self.ask(NewChallenge { link: Some(link.to_owned()), strangers: Strangers::Told, ..question }).await;
+        self.ask(NewChallenge { link: Some(link.to_owned().into()), strangers: Strangers::Told, ..question }).await;
     }
 
     /// Asks about `recipient`, whom nobody knows, in a way that sends strangers nothing.
     pub(crate) async fn owe_decoy(&self, recipient: &str) {
         self.ask(self.question(recipient, Purpose::SignIn)).await;
+    }
+
+    /// Owes `recipient` the notice that the address which is `by` masked took its place; its flow is gone already.
+    pub(crate) fn owe_notice(&self, recipient: &str, by: &str) {
+        let now = self.clock.now();
+        self.outbox.put(OutboxMessage {
+            id: MessageId::new(4711),
+            project: self.project.id.clone(),
+            kind: MessageKind::AddressReplaced,
+            state: MessageState::Owed,
+            flow: FlowId::new(1),
+            epoch: 0,
+            recipient: Address::email(recipient).unwrap(),
+            due_at: now,
+            attempts: 0,
+            not_after: now.plus(NOTICE_LIFE),
+            created_at: now,
+            last_error: None,
+            link: None,
+            replaced_by: Some(by.to_owned()),
+        });
+        self.wake.notify_one();
     }
 
     fn question(&self, recipient: &str, purpose: Purpose) -> NewChallenge {

@@ -82,7 +82,7 @@ impl Engine {
             asking: Asking {
                 code_life: new.code_life.unwrap_or(policy.code_life),
                 strangers: new.strangers,
-                ..self.asking(context, new.mode, naming, new.link.as_deref())?
+                ..self.asking(context, new.mode, naming, new.link.as_ref())?
             },
             dialect: context.dialect,
             sessions_of: context.sessions_of,
@@ -149,6 +149,7 @@ impl Engine {
             session_id: SessionId::new(next()),
             identity_id: IdentityId::new(next()),
             address_id: AddressId::new(next()),
+            notice_id: MessageId::new(next()),
             keys: Arc::clone(&self.keys),
         };
         match self.store.verify(operation).await? {
@@ -222,10 +223,16 @@ impl Engine {
         outcome
     }
 
-    fn asking(&self, context: &Context<'_>, mode: ResendMode, naming: Naming, link: Option<&str>) -> Result<Asking> {
+    fn asking(
+        &self,
+        context: &Context<'_>,
+        mode: ResendMode,
+        naming: Naming,
+        link: Option<&Secret<String>>,
+    ) -> Result<Asking> {
         let message = MessageId::new(self.env.ids.next(context.now));
         let place = OutboxMessage::link_place(message);
-        let seal = |link: &str| self.keys.seal(self.env.bytes(), &place, link.as_bytes());
+        let seal = |link: &Secret<String>| self.keys.seal(self.env.bytes(), &place, link.expose().as_bytes());
         let link = link.map(seal).transpose()?;
         Ok(Asking {
             project: context.project.id.clone(),

@@ -15,6 +15,8 @@ mod mailbox;
 #[cfg(test)]
 mod memory;
 #[cfg(test)]
+mod notice;
+#[cfg(test)]
 mod opening;
 #[cfg(test)]
 mod outbox;

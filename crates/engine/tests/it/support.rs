@@ -130,6 +130,7 @@ pub(crate) fn verify(now: Timestamp, key: &str, code: &str) -> Verify {
         session_id: SessionId::new(id()),
         identity_id: IdentityId::new(id()),
         address_id: AddressId::new(id()),
+        notice_id: MessageId::new(id()),
         keys: keys(),
     }
 }
@@ -198,6 +199,7 @@ pub(crate) fn message(flow: &Flow) -> OutboxMessage {
         created_at: challenge.sent_at,
         last_error: None,
         link: None,
+        replaced_by: None,
     }
 }
 
@@ -215,7 +217,7 @@ pub(crate) fn mailed(flow: &Flow) -> Option<String> {
 pub(crate) fn told(content: &Content) -> String {
     match content {
         Content::Code { code, .. } => code.expose().clone(),
-        Content::NoAccount => panic!("no code"),
+        Content::NoAccount | Content::AddressReplaced { .. } => panic!("no code"),
     }
 }
 

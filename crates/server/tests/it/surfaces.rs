@@ -16,6 +16,8 @@ mod login;
 mod pages;
 mod pairs;
 mod proofs;
+#[cfg(any(feature = "descope", all(feature = "zitadel", feature = "hosted", feature = "oidc")))]
+mod replaced;
 mod stage;
 mod strangers;
 mod visitor;

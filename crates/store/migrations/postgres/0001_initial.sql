@@ -127,7 +127,8 @@ CREATE TABLE outbox (
     created_at     BIGINT  NOT NULL,
     settled_at     BIGINT,
     last_error     TEXT    COLLATE "C",
-    link           BYTEA
+    link           BYTEA,
+    replaced_by    TEXT    COLLATE "C"
 ) WITH (fillfactor = 70);
 
 CREATE INDEX outbox_owed ON outbox (due_at) WHERE state = 'owed';

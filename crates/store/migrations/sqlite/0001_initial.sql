@@ -126,7 +126,8 @@ CREATE TABLE outbox (
     created_at     INTEGER NOT NULL,
     settled_at     INTEGER,
     last_error     TEXT,
-    link           BLOB
+    link           BLOB,
+    replaced_by    TEXT
 ) STRICT;
 
 CREATE INDEX outbox_owed ON outbox (due_at) WHERE state = 'owed';

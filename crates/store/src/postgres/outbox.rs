@@ -15,10 +15,10 @@ use super::trip::{Answer, ask, statements};
 macro_rules! columns {
     () => {
         "outbox.id, outbox.project, kind, outbox.state, flow_id, outbox.epoch, outbox.channel, outbox.address, outbox.mailbox, \
-         due_at, outbox.attempts, not_after, created_at, last_error, link"
+         due_at, outbox.attempts, not_after, created_at, last_error, link, replaced_by"
     };
 }
-const COLUMNS: usize = 15;
+const COLUMNS: usize = 16;
 
 statements! {
     // What another courier takes at this moment is his.
@@ -34,7 +34,7 @@ statements! {
     );
     DEPTH = "SELECT count(*), min(created_at) FROM outbox WHERE state = 'owed'";
     OWE = "INSERT INTO outbox (id, project, kind, state, flow_id, epoch, channel, address, mailbox, due_at, attempts, \
-           not_after, created_at, last_error, link) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
+           not_after, created_at, last_error, link, replaced_by) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
     CANCEL = "UPDATE outbox SET state = 'dropped', settled_at = $2 WHERE id = $1 AND state = 'owed'";
     // A courier takes and settles many messages at a time: one statement for all of them.
     DELAY = "UPDATE outbox SET due_at = told.due_at, attempts = told.attempts, last_error = coalesce(told.error, last_error) \
@@ -64,6 +64,7 @@ fn read(row: &Row) -> Result<OutboxMessage, StoreError> {
         created_at: cells.time(12, "created_at")?,
         last_error: cells.get(13, "last_error")?,
         link: cells.get(14, "link")?,
+        replaced_by: cells.get(15, "replaced_by")?,
     })
 }
 
@@ -116,7 +117,7 @@ pub(super) async fn depth(link: &Link) -> Answer {
 
 /// A message is owed.
 pub(super) async fn owe(link: &Link, message: &OutboxMessage) -> Answer {
-    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 15] = [
+    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 16] = [
         &message.id.get(),
         &message.project.as_str(),
         &message.kind.name(),
@@ -132,6 +133,7 @@ pub(super) async fn owe(link: &Link, message: &OutboxMessage) -> Answer {
         &message.created_at.millis(),
         &message.last_error,
         &message.link,
+        &message.replaced_by,
     ];
     ask(link, OWE, &parameters).await
 }

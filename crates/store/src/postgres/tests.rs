@@ -58,7 +58,7 @@ async fn no_statement_reads_a_table_from_end_to_end_whether_it_is_empty_or_full(
              FROM generate_series(1, {rows}) AS n; \
              INSERT INTO sessions SELECT n, 'P1', 'test', n, NULL, 'email', NULL, n, n, NULL, 0, n, n FROM generate_series(1, {rows}) AS n; \
              INSERT INTO outbox SELECT n, 'P1', 'code', 'sent', n, 1, 'email', n || '@example.com', n || '@example.com', n, 0, n, n, n, \
-             NULL, NULL \
+             NULL, NULL, NULL \
              FROM generate_series(1, {rows}) AS n; \
              INSERT INTO budgets SELECT n || '@example.com', 'P1', 'email', '', '', n FROM generate_series(1, {rows}) AS n; ANALYZE"
         ));

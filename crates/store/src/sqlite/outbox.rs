@@ -14,10 +14,10 @@ use crate::error::driver;
 macro_rules! columns {
     () => {
         "outbox.id, outbox.project, kind, outbox.state, flow_id, outbox.epoch, outbox.channel, outbox.address, outbox.mailbox, \
-         due_at, outbox.attempts, not_after, created_at, last_error, link"
+         due_at, outbox.attempts, not_after, created_at, last_error, link, replaced_by"
     };
 }
-const COLUMNS: usize = 15;
+const COLUMNS: usize = 16;
 
 fn read(row: &Row<'_>) -> Result<OutboxMessage, StoreError> {
     let cells = Cells::new(row, "outbox", 0)?;
@@ -35,6 +35,7 @@ fn read(row: &Row<'_>) -> Result<OutboxMessage, StoreError> {
         created_at: cells.time(12, "created_at")?,
         last_error: cells.get(13, "last_error")?,
         link: cells.get(14, "link")?,
+        replaced_by: cells.get(15, "replaced_by")?,
     })
 }
 
@@ -123,7 +124,7 @@ pub(super) fn depth(connection: &Connection) -> Result<OutboxDepth, StoreError> 
 /// A message is owed.
 pub(super) fn owe(connection: &Connection, message: &OutboxMessage) -> Result<(), StoreError> {
     let sql = "INSERT INTO outbox (id, project, kind, state, flow_id, epoch, channel, address, mailbox, due_at, attempts, \
-               not_after, created_at, last_error, link) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
+               not_after, created_at, last_error, link, replaced_by) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
     let mut statement = connection.prepare_cached(sql).map_err(driver)?;
     statement
         .execute(params![
@@ -142,6 +143,7 @@ pub(super) fn owe(connection: &Connection, message: &OutboxMessage) -> Result<()
             message.created_at.millis(),
             message.last_error,
             message.link,
+            message.replaced_by,
         ])
         .map_err(driver)?;
     Ok(())

@@ -1,9 +1,12 @@
-//! Where mail goes, on a real database.
+//! Where mail goes, and whom it tells of a change, on a real database.
 
 use std::time::Duration;
 
-use engine::{Address, Purpose, Refusal, ResendMode};
-use testkit::world::World;
+use engine::{
+    Address, Change, Content, Keeping, LEASE, MessageKind, NOTICE_LIFE, NewChallenge, Policy, Purpose, Refusal,
+    ResendMode, SendLimit, Session,
+};
+use testkit::world::{World, unlimited};
 
 use crate::support::*;
 
@@ -111,4 +114,73 @@ async fn st_34_known_and_unknown_addresses_write_the_same_rows_however_they_are_
             format!("SELECT count(*) FROM (SELECT DISTINCT {filled} FROM {table} WHERE id IN ({newest})) AS kinds");
         assert_eq!(world.row::<i64>(&kinds), 1, "{table}");
     }
+}
+
+/// Who is signed in as the owner of `current`, which `new` is to replace: the code that does it.
+async fn asks_to_change(world: &World, key: &str, session: &Session, current: &Address, new: &Address) -> String {
+    let change = Change { session: session.id, generation: None, current: current.clone(), keeping: Keeping::Replace };
+    let challenge = NewChallenge { change: Some(change), ..world.challenge(key, Purpose::ChangeAddress, new) };
+    world.engine.start_challenge(&world.context(), challenge).await.unwrap();
+    world.code(new).await.unwrap()
+}
+
+/// The notices that are due now: to which mailbox, about which address.
+async fn notices(world: &World) -> Vec<(String, String)> {
+    let leased = world.engine.lease_messages(100).await.unwrap();
+    let notices = leased.iter().filter_map(|message| match &message.content {
+        Content::AddressReplaced { by } => Some((message.recipient.mailbox().to_owned(), by.clone())),
+        Content::Code { .. } | Content::NoAccount => None,
+    });
+    notices.collect()
+}
+
+#[tokio::test]
+async fn st_33_the_old_address_works_until_the_new_one_is_proved_and_is_told_then() {
+    let policy = Policy { send_limit: Some(SendLimit::default()), ..unlimited() };
+    let world = world!(policy);
+    let (ada, countess) = (typed("Ada@example.com"), typed("Countess@example.com"));
+    let signed_in = world.sign_in("enrol", &ada).await;
+    let session = signed_in.session.unwrap();
+    world.clock.advance(Duration::from_mins(5));
+    let code = asks_to_change(&world, "change", &session, &ada, &countess).await;
+    assert_eq!(notices(&world).await, []);
+    world.verify("change", "wrong").await.unwrap_err();
+    assert!(world.engine.owner(world.project(), &countess).await.is_err(), "not before it is proved");
+    assert_eq!(world.engine.owner(world.project(), &ada).await.unwrap().identity.id, signed_in.identity.id);
+
+    let sends = "SELECT stranger FROM budgets WHERE address = 'ada@example.com'";
+    let before: Vec<u8> = world.row(sends);
+    let verified = world.verify("change", &code).await.unwrap();
+    assert_eq!(verified.addresses, std::slice::from_ref(&verified.address));
+    world.verify("change", &code).await.unwrap_err();
+    assert_eq!(world.row::<i64>("SELECT count(*) FROM outbox WHERE kind = 'address_replaced'"), 1);
+    assert_eq!(world.row::<Vec<u8>>(sends), before, "it counts against nothing");
+    // Whoever did it does not keep it from going out by asking something else in the same flow.
+    world.clock.advance(Duration::from_mins(20));
+    world.start("change", Purpose::SignInOrUp, &countess).await.unwrap();
+    let expected = [("Ada@example.com".to_owned(), "c***@example.com".to_owned())];
+    assert_eq!(notices(&world).await, expected);
+    assert_eq!(notices(&world).await, [], "it is leased");
+    world.clock.advance(LEASE);
+    assert_eq!(notices(&world).await, expected);
+    // The inbox shows it to the old address, without a code.
+    let shown = world.engine.inbox(Some(ada)).await.unwrap();
+    assert_eq!(shown[0].message.kind, MessageKind::AddressReplaced);
+    assert_eq!(shown[0].message.replaced_by.as_deref(), Some("c***@example.com"));
+    assert!(shown[0].code.is_none() && shown[0].link.is_none());
+}
+
+#[tokio::test]
+async fn st_33_a_notice_outlives_the_account_and_is_given_up_after_a_day() {
+    let world = world!();
+    let (ada, countess) = (address("ada"), address("countess"));
+    let signed_in = world.sign_in("enrol", &ada).await;
+    let code = asks_to_change(&world, "change", &signed_in.session.unwrap(), &ada, &countess).await;
+    world.verify("change", &code).await.unwrap();
+    world.engine.erase_identity(&world.context(), signed_in.identity.id).await.unwrap();
+    assert_eq!(world.row::<i64>("SELECT count(*) FROM flows"), 0);
+    assert_eq!(notices(&world).await.len(), 1);
+    world.clock.advance(NOTICE_LIFE);
+    assert_eq!(notices(&world).await, []);
+    assert_eq!(world.row::<String>("SELECT state FROM outbox WHERE kind = 'address_replaced'"), "expired");
 }

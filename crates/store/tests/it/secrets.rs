@@ -228,7 +228,7 @@ async fn st_59_neither_what_a_ticket_is_called_nor_what_it_holds_nor_a_link_nor_
         if strangers == Strangers::Told {
             (challenge.handle, challenge.purpose) = (world.handle("told"), Purpose::SignIn);
         }
-        challenge.link = Some(format!("{link}{flow_name}&code={{code}}"));
+        challenge.link = Some(format!("{link}{flow_name}&code={{code}}").into());
         challenge.strangers = strangers;
         world.engine.start_challenge(&context, challenge).await.unwrap();
     }

@@ -1,12 +1,13 @@
 //! Reading, setting and verifying an address.
 
+use engine::MessageKind;
 use serde_json::json;
 use testkit::world::unlimited;
 
 use crate::support::{ADA, BOB, EMAIL, EVE, Mounted, PROJECT, address};
 
 #[tokio::test]
-async fn st_33_a_new_address_is_shown_at_once_and_is_the_users_when_its_code_comes_back() {
+async fn st_33_a_new_address_is_shown_at_once_and_is_the_users_when_its_code_comes_back_of_which_the_old_one_is_told() {
     let mounted = Mounted::new().await;
     let ada = mounted.signed_in(ADA).await;
     assert_eq!(mounted.shown(&ada.token).await, (ADA.to_owned(), true));
@@ -25,7 +26,12 @@ async fn st_33_a_new_address_is_shown_at_once_and_is_the_users_when_its_code_com
     assert_eq!(mounted.engine().owner(&project, &address(ADA)).await.unwrap().identity.id, ada.identity);
 
     mounted.pass(60);
-    let answer = mounted.verify(&ada.token, &mounted.code(BOB).await).await.ok();
+    let code = mounted.code(BOB).await;
+    let told = async || mounted.engine().inbox(Some(address(ADA))).await.unwrap().remove(0).message;
+    assert_eq!(told().await.kind, MessageKind::Code, "the one by which she signed in");
+    let answer = mounted.verify(&ada.token, &code).await.ok();
+    let notice = told().await;
+    assert_eq!((notice.kind, notice.replaced_by.as_deref()), (MessageKind::AddressReplaced, Some("b***@example.com")));
     let details = json!({
         "sequence": "2", "creationDate": "2026-03-01T12:00:00Z", "changeDate": "2026-03-01T12:02:00Z",
         "resourceOwner": PROJECT,

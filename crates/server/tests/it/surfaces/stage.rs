@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::Value;
-use testkit::mailbox::{Mailbox, MailboxOptions};
+use testkit::mailbox::{Mailbox, MailboxOptions, ReceivedMail};
 use testkit::server::{Answer, Request, Server, stands_in};
 
 use super::entry::{Entry, Live, Verdict};
@@ -124,11 +124,16 @@ impl Stage {
 
     /// The codes of `count` mails to `address`.
     pub(crate) async fn codes_to(&self, address: &str, count: usize) -> Vec<String> {
-        let mails = self.mailbox.as_ref().unwrap().wait_for(address, count, PATIENCE).await;
+        let mails = self.mails_to(address, count).await;
         let is_sign = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit();
         let is_code = |line: &&str| line.len() == 6 && line.bytes().all(is_sign);
         let code = |text: String| text.lines().map(str::trim).find(is_code).expect("the mail holds a code").to_owned();
         mails.iter().map(|mail| code(mail.text())).collect()
+    }
+
+    /// The mails to `address`, the oldest first, once there are `count`.
+    pub(crate) async fn mails_to(&self, address: &str, count: usize) -> Vec<ReceivedMail> {
+        self.mailbox.as_ref().unwrap().wait_for(address, count, PATIENCE).await
     }
 
     /// Who was mailed to, once nothing is owed any more.
