@@ -317,6 +317,7 @@ fn message_row(kept: &Kept) -> Columns {
         created_at,
         last_error,
         link,
+        replaced_by,
     } = message;
     vec![
         ("id", id.get().into()),
@@ -335,6 +336,7 @@ fn message_row(kept: &Kept) -> Columns {
         ("settled_at", settled_at.map(time).into()),
         ("last_error", last_error.clone().into()),
         ("link", link.clone().into()),
+        ("replaced_by", replaced_by.clone().into()),
     ]
 }
 
@@ -471,6 +473,7 @@ fn read_message(row: &Row<'_>) -> Kept {
         created_at: at(row, "created_at"),
         last_error: get(row, "last_error"),
         link: get(row, "link"),
+        replaced_by: get(row, "replaced_by"),
     };
     Kept { message, settled_at: maybe_at(row, "settled_at") }
 }

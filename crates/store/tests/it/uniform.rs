@@ -72,7 +72,7 @@ async fn left(
     let key = format!("{purpose:?} {strangers:?} {name}");
     let mut challenge = world.challenge(&key, purpose, &address(name));
     challenge.strangers = strangers;
-    challenge.link = Some("https://accounts.example.com/verification?code={code}".to_owned());
+    challenge.link = Some(engine::Secret::new("https://accounts.example.com/verification?code={code}".to_owned()));
     challenge.memo = Some("a note".to_owned());
     for _ in 0..2 {
         world.engine.start_challenge(&world.context(), challenge.clone()).await.unwrap();

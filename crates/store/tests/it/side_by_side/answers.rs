@@ -217,7 +217,7 @@ async fn start(world: &World, known: &Known, question: &Question) -> Answer {
     challenge.disclosure = question.disclosure;
     challenge.strangers = question.strangers;
     challenge.format = FORMAT;
-    challenge.link = question.has_link.then(|| "https://example.com/?code={code}".to_owned());
+    challenge.link = question.has_link.then(|| engine::Secret::new("https://example.com/?code={code}".to_owned()));
     challenge.device = question.device.map(device_id);
     challenge.identity = question.identity.map(|back| known.identity(back));
     if question.is_told_of {
@@ -339,11 +339,13 @@ async fn hold(world: &World, known: &Known, step: &Step) -> Answer {
 /// Notes what may be sent, and says what that is.
 fn leased(leased: Vec<Leased>, given: &mut Answer) {
     for it in leased {
-        let (code, link) = match &it.content {
-            Content::Code { code, link } => (Some(code.expose()), link.as_ref().map(engine::Secret::expose)),
-            Content::NoAccount => (None, None),
-        };
-        write!(given.said, " {code:?} {link:?}").unwrap();
+        match &it.content {
+            Content::Code { code, link } => {
+                let link = link.as_ref().map(engine::Secret::expose);
+                write!(given.said, " {:?} {link:?}", code.expose()).unwrap();
+            }
+            said @ (Content::NoAccount | Content::AddressReplaced { .. }) => write!(given.said, " {said:?}").unwrap(),
+        }
         given.leases.push((it.id, it.lease));
     }
 }
