@@ -225,8 +225,12 @@ async fn start(world: &World, known: &Known, question: &Question) -> Answer {
         challenge.memo = Some(question.who.to_string());
     }
     if question.purpose == Purpose::ChangeAddress {
-        let (back, keeping) = question.change;
-        challenge.change = Some(change(world, known, question.who, back, keeping).await);
+        let (back, keeping, is_own) = question.change;
+        let change = change(world, known, question.who, back, keeping).await;
+        if is_own {
+            challenge.address = change.current.clone();
+        }
+        challenge.change = Some(change);
     }
     let started = world.engine.start_challenge(&context(world, known, question.asker), challenge).await;
     sent(world, question.key, started).await

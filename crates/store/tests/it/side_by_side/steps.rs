@@ -173,8 +173,8 @@ pub(super) struct Question {
     /// Whose address it is said to be.
     pub(super) identity: Option<usize>,
     pub(super) device: Option<usize>,
-    /// On behalf of which session an address is changed, and whether it keeps the one that it has.
-    pub(super) change: (usize, Keeping),
+    /// On behalf of which session an address is changed, whether it keeps the one that it has, and whether that is asked about itself.
+    pub(super) change: (usize, Keeping, bool),
     pub(super) asker: Asker,
 }
 
@@ -229,7 +229,7 @@ fn question() -> impl Strategy<Value = Question> {
         any::<bool>(),
         any::<bool>(),
     );
-    let whose = (prop::option::weighted(0.2, back()), device(), (back(), keeping()));
+    let whose = (prop::option::weighted(0.2, back()), device(), (back(), keeping(), any::<bool>()));
     (what, how, whose).prop_map(|(what, how, (identity, device, change))| {
         let (key, who, purpose, naming, mode, asker) = what;
         let (disclosure, strangers, has_link, is_told_of) = how;
@@ -285,7 +285,7 @@ fn owning() -> impl Strategy<Value = Step> {
     prop_oneof![
         2 => (0..PEOPLE.len()).prop_map(|who| Step::Register { who }),
         3 => (people(), verified(), state()).prop_map(|(people, verified, state)| Step::Create { people, verified, state }),
-        3 => change.prop_map(|(which, people, verified, state, revision)| Step::Change { which, people, verified, state, revision }),
+        6 => change.prop_map(|(which, people, verified, state, revision)| Step::Change { which, people, verified, state, revision }),
         1 => back().prop_map(|which| Step::Erase { which }),
         8 => (back(), older, one_of(&[Rotation::On, Rotation::On, Rotation::Off]))
             .prop_map(|(which, back, rotation)| Step::Refresh { which, back, rotation }),
