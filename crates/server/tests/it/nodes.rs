@@ -183,7 +183,7 @@ async fn a_node_that_is_told_to_stop_under_load_lets_nobody_down() {
 async fn without_its_database_each_surface_says_when_to_come_again_and_it_comes_back_by_itself() {
     let Some(ground) = Ground::new().await else { return };
     let node = ground.node(&ground.database.url()).await;
-    let requests = [
+    let requests: Vec<Request> = vec![
         #[cfg(feature = "login")]
         Request::post("/v1/login", r#"{"email":"ada@example.com"}"#),
         start_request("bob@example.com"),

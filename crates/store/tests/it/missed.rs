@@ -12,7 +12,8 @@ use crate::support::*;
 /// Guesses, and goes away at once: what a connection does that is closed in the middle of a request.
 fn guess_and_leave(world: &World, key: &str, code: &str) {
     let guess = pin!(world.verify(key, code));
-    assert!(guess.poll(&mut Context::from_waker(Waker::noop())).is_pending(), "nobody is that fast");
+    // Hardly ever answered already; then nobody reads the answer.
+    let _ = guess.poll(&mut Context::from_waker(Waker::noop()));
 }
 
 /// Waits until so many guesses are counted at all flows together.
