@@ -1,6 +1,6 @@
 //! A store in memory: plain maps behind one lock. The shortest statement of what [`engine::Store`] means.
 //!
-//! An operation loads what it must see, the engine's `decide` says what happens, and each [`Write`] is applied, as on a real database;
+//! An operation loads what it must see, the engine's `decide` says what happens, and each [`Write`](engine::Write) is applied, as on a real database;
 //! there is no rule in here. [`Tables`] says which rows there are and what may not be twice: a change that would break that is refused
 //! as a database refuses it, and nothing of its operation is done. What a process leaves behind is all that is missing: the maps go
 //! with their last owner.
