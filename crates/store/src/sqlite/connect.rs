@@ -84,9 +84,7 @@ fn open_private(path: &Path) -> io::Result<File> {
 
 /// Keeps every other process of ours away from a database, until dropped or until the process ends in whatever way. The file
 /// stays: removing it would let two processes hold locks on two files of one name.
-pub(super) struct Lock {
-    _file: File,
-}
+pub(super) struct Lock(File);
 
 impl Lock {
     /// Takes the lock of the database at `database`, a file beside it.
@@ -100,10 +98,18 @@ impl Lock {
             Err(TryLockError::Error(error)) => Err(error),
         });
         match taken {
-            Ok(Some(file)) => Ok(Self { _file: file }),
+            Ok(Some(file)) => Ok(Self(file)),
             Ok(None) => Err(OpenError::Locked { database: database.to_owned(), lock }),
             Err(cause) => Err(OpenError::Create { path: lock, cause }),
         }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // A child process that another thread is just starting has a copy of the file until its program runs: closed here alone, the
+        // lock would live on with that. An error leaves it to the end of the process.
+        let _ = self.0.unlock();
     }
 }
 
