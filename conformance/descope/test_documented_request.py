@@ -113,13 +113,16 @@ class Mailbox:
         self.arrived.put((envelope.rcpt_tos, envelope.original_content))
         return "250 taken"
 
-    def code_to(self, address):
-        """The code in the next mail, which must be to `address`."""
+    def text_to(self, address):
+        """What the next mail says, which must be to `address`."""
         recipients, content = self.arrived.get(timeout=10)
         assert recipients == [address], f"a mail to {recipients}, not to {address}"
         mail = message_from_bytes(content, policy=policy.default)
-        text = mail.get_body(("plain",)).get_content()
-        return re.search(r"^([0-9]{6})\s*$", text, re.MULTILINE).group(1)
+        return mail.get_body(("plain",)).get_content()
+
+    def code_to(self, address):
+        """The code in the next mail, which must be to `address`."""
+        return re.search(r"^([0-9]{6})\s*$", self.text_to(address), re.MULTILINE).group(1)
 
 
 class Server:
@@ -237,6 +240,9 @@ class DocumentedRequest(unittest.TestCase):
         self.assertEqual(answer["user"]["loginIds"], [address])
         self.assertEqual({"userId": answer["user"]["userId"], **expected}["userId"], answer["user"]["userId"])
         self.assertIs(answer["firstSeen"], expected["firstSeen"])
+        if address != login_id:
+            # The address that was replaced is told.
+            self.assertIn("took the place of this address", self.mailbox.text_to(login_id))
         self.fails("E061102", login_id, code)
 
         login_id, address, _ = flow()
