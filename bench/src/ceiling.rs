@@ -27,18 +27,18 @@ const SETTINGS: &str = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=
 
 /// The columns of a flow.
 const FLOW: &str = "flows.id, handle, flows.project, dialect, purpose, flows.state, identity_id, seed, issued_at, expires_at, \
-                    flows.channel, flows.address, flows.epoch, sends, flows.attempts, max_attempts, sent_at, code_ends_at, \
+                    flows.channel, flows.address, flows.mailbox, flows.epoch, sends, flows.attempts, max_attempts, sent_at, code_ends_at, \
                     code_format, key_id, code_digest, message_id, replaces_id, attributes, flows.memo, flows.device_id";
 
 /// The columns of a message.
-const MESSAGE: &str = "outbox.id, outbox.project, kind, outbox.state, flow_id, outbox.epoch, outbox.channel, outbox.address, due_at, \
-                       outbox.attempts, not_after, created_at, last_error, link";
+const MESSAGE: &str = "outbox.id, outbox.project, kind, outbox.state, flow_id, outbox.epoch, outbox.channel, outbox.address, outbox.mailbox, due_at, \
+                       outbox.attempts, not_after, created_at, last_error, link, replaced_by";
 
 /// The columns of an identity.
 const IDENTITY: &str = "identities.id, identities.project, identities.state, traits, revision, identities.created_at, updated_at, metadata";
 
 /// The columns of an address.
-const ADDRESS: &str = "addresses.id, addresses.identity_id, addresses.channel, addresses.address, verified_at, addresses.created_at, asked_at";
+const ADDRESS: &str = "addresses.id, addresses.identity_id, addresses.channel, addresses.address, addresses.mailbox, verified_at, addresses.created_at, asked_at";
 
 /// Whom the flows of handles concern.
 const CONCERNED: &str = "SELECT flows.identity_id FROM flows WHERE flows.handle = ANY(:handles_#) AND flows.identity_id IS NOT NULL UNION \
@@ -132,7 +132,7 @@ fn people(options: &Options) -> String {
         format!("generate_series(1, {}) AS number", u64::from(options.clients) * u64::from(options.addresses));
     format!(
         "INSERT INTO identities SELECT number, 'main', 'active', '{{}}', '{{}}', 1, 0, 0 FROM {everybody}; \
-         INSERT INTO addresses SELECT number, number, 'main', 'email', 'client-' || number || '@load.test', 1, NULL, 0 FROM {everybody}; \
+         INSERT INTO addresses SELECT number, number, 'main', 'email', 'client-' || number || '@load.test', 'client-' || number || '@load.test', 1, NULL, 0 FROM {everybody}; \
          INSERT INTO budgets SELECT 'client-' || number || '@load.test', 'main', 'email', '\\x0000', '\\x0000', 0 FROM {everybody}"
     )
 }
@@ -217,14 +217,14 @@ fn start() -> [Vec<String>; 2] {
             ),
         ],
         vec![
-            "INSERT INTO outbox (id, project, kind, state, flow_id, epoch, channel, address, due_at, attempts, not_after, \
-             created_at, last_error, link) VALUES (:id_#, :project, 'code', 'owed', :id_#, 1, :channel, :address_#, :now, 0, \
-             :end, :now, NULL, NULL)"
+            "INSERT INTO outbox (id, project, kind, state, flow_id, epoch, channel, address, mailbox, due_at, attempts, not_after, \
+             created_at, last_error, link, replaced_by) VALUES (:id_#, :project, 'code', 'owed', :id_#, 1, :channel, :address_#, :address_#, :now, 0, \
+             :end, :now, NULL, NULL, NULL)"
                 .to_owned(),
             "INSERT INTO flows (id, handle, project, dialect, purpose, state, identity_id, seed, issued_at, expires_at, \
-             channel, address, epoch, sends, attempts, max_attempts, sent_at, code_ends_at, code_format, key_id, code_digest, \
+             channel, address, mailbox, epoch, sends, attempts, max_attempts, sent_at, code_ends_at, code_format, key_id, code_digest, \
              message_id, replaces_id, attributes, memo, device_id) VALUES (:id_#, :handle_#, :project, :dialect, \
-             'sign_in_or_up', 'sent', :person_#, :seed, :now, :end, :channel, :address_#, 1, 1, 0, 5, :now, :end, 'digits6', 1, \
+             'sign_in_or_up', 'sent', :person_#, :seed, :now, :end, :channel, :address_#, :address_#, 1, 1, 0, 5, :now, :end, 'digits6', 1, \
              :digest, :id_#, NULL, NULL, NULL, NULL)"
                 .to_owned(),
         ],
@@ -263,7 +263,7 @@ fn verification() -> [Vec<String>; 2] {
 fn deliver(script: &mut String, batch: u32) {
     let due = format!(
         "SELECT {MESSAGE}, {FLOW} FROM outbox LEFT JOIN flows ON flows.id = flow_id WHERE outbox.state = 'owed' AND due_at <= :now \
-         AND outbox.id = ANY(:ids) ORDER BY due_at LIMIT {batch} FOR UPDATE OF outbox SKIP LOCKED"
+         AND outbox.id = ANY(:ids) ORDER BY due_at, outbox.id LIMIT {batch} FOR UPDATE OF outbox SKIP LOCKED"
     );
     let delay = "UPDATE outbox SET due_at = told.due_at, attempts = told.attempts, last_error = coalesce(told.error, last_error) \
                  FROM unnest(:ids::bigint[], :ends::bigint[], :numbers::bigint[], :errors::text[]) \
