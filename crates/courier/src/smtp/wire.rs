@@ -1,5 +1,10 @@
 //! What is on the wire, as pure functions: answers read, contents made ready.
 
+use memchr::{memchr, memmem};
+
+/// RFC 5321, 4.5.3.1.6: so many octets, and CR LF.
+const LONGEST_LINE: usize = 998;
+
 /// Codes of RFC 5321, 4954 and 7504 that speak of the session, not of the mail: bad sequence, unknown command, sign in first.
 pub(super) const fn is_about_the_session(code: u16) -> bool {
     matches!(code, 500..=504 | 521 | 530 | 534 | 535 | 538)
@@ -32,35 +37,36 @@ pub(super) fn enhanced_code(text: &[u8], code: u16) -> Option<(u16, u16, u16)> {
 /// A bare CR or LF is an end of line to some relays and not to others, which is how mails are smuggled into mails.
 pub(super) fn is_transportable(message: &[u8]) -> bool {
     let Some(lines) = message.strip_suffix(b"\r\n") else { return false };
-    let mut length = 0;
     let mut rest = lines;
-    while let [first, tail @ ..] = rest {
-        match first {
-            b'\r' if tail.first() == Some(&b'\n') => {
-                length = 0;
-                rest = tail.get(1..).unwrap_or_default();
-                continue;
-            }
-            b'\r' | b'\n' | 0 | 0x80.. => return false,
-            _ => length += 1,
-        }
-        if length > 998 {
+    while let Some((line, after)) = memchr(b'\n', rest).and_then(|end| rest.split_at_checked(end)) {
+        if !line.strip_suffix(b"\r").is_some_and(is_line) {
             return false;
         }
-        rest = tail;
+        rest = after.get(1..).unwrap_or_default();
     }
-    true
+    is_line(rest)
+}
+
+/// Whether `line` may stand between two ends of lines.
+fn is_line(line: &[u8]) -> bool {
+    let is_evil = |byte: u8| matches!(byte, b'\r' | 0 | 0x80..);
+    // All of it is looked at, whatever was found, which the compiler does many bytes at a time.
+    line.len() <= LONGEST_LINE && !line.iter().fold(false, |found, byte| found | is_evil(*byte))
 }
 
 /// RFC 5321, 4.5.2: a dot at the beginning of a line is doubled, so that none stands alone; then the one that does.
 pub(super) fn dot_stuffed(message: &[u8]) -> Vec<u8> {
     let mut content = Vec::with_capacity(message.len() + 64);
-    for line in message.split_inclusive(|byte| *byte == b'\n') {
-        if line.starts_with(b".") {
-            content.push(b'.');
-        }
-        content.extend_from_slice(line);
+    if message.starts_with(b".") {
+        content.push(b'.');
     }
+    let mut done = 0;
+    for end in memmem::find_iter(message, b"\n.") {
+        content.extend_from_slice(message.get(done..=end).unwrap_or_default());
+        content.push(b'.');
+        done = end + 1;
+    }
+    content.extend_from_slice(message.get(done..).unwrap_or_default());
     content.extend_from_slice(b".\r\n");
     content
 }

@@ -144,6 +144,15 @@ fn st_20_a_text_holds_no_control_characters_and_its_line_ends_are_made_whole() {
     assert!(!mail.replace("\r\n", "").contains(['\r', '\n']), "{mail:?}");
 }
 
+/// Lines that are short enough need no encoding: who looks at the source of a mail can read it.
+#[test]
+fn an_ordinary_mail_with_a_code_goes_as_it_is_written() {
+    let content = String::from_utf8(mail("ada@example.org", 77).content).unwrap();
+    assert_eq!(content.matches("Content-Transfer-Encoding: 7bit\r\n").count(), 2, "{content}");
+    let longest = content.lines().map(str::len).max();
+    assert!(longest <= Some(78), "{longest:?} in {content}");
+}
+
 #[test]
 fn a_composed_mail_prints_without_its_content() {
     let printed = format!("{:?}", mail("ada@example.org", 77));

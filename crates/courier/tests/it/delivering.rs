@@ -105,7 +105,7 @@ async fn st_33_an_address_that_was_replaced_is_told_by_which_and_when() {
     assert_eq!(mail.header("Message-ID"), Some(format!("<{}@mail.example.com>", settled.id)));
     assert_eq!(mail.header("Subject").as_deref(), Some("The address of your account at Example was changed"));
     let text = plain_text(&mail.text());
-    assert!(text.contains("c***@example.net took the place of this address, at 2026-11-21 03:04 UTC."), "{text}");
+    assert!(text.contains("c***@example.net took the place of this address,\r\nat 2026-11-21 03:04 UTC."), "{text}");
     assert!(text.contains("If it was not you, write to whoever runs accounts.example.com"), "{text}");
     assert!(!mail.text().contains("://") && !text.contains('#'), "{}", mail.text());
 }

@@ -195,10 +195,10 @@ impl Engine {
         context.client.address.map(|address| Network::of(address, &self.public_ids))
     }
 
-    /// Counts a message, or says how long strangers must wait.
-    fn take(&self, context: &Context<'_>) -> Option<Duration> {
+    /// Counts a message that `network` asks for, or says how long strangers must wait.
+    fn take(&self, context: &Context<'_>, network: Option<Network>) -> Option<Duration> {
         let limit = context.project.policy.send_limit.as_ref()?;
-        match self.caps.take(limit, &context.project.id, self.network(context), context.now) {
+        match self.caps.take(limit, &context.project.id, network, context.now) {
             Taken::One => None,
             Taken::TooSoon { wait, is_news } => {
                 if is_news {
@@ -230,6 +230,7 @@ impl Engine {
         naming: Naming,
         link: Option<&Secret<String>>,
     ) -> Result<Asking> {
+        let network = self.network(context);
         let message = MessageId::new(self.env.ids.next(context.now));
         let place = OutboxMessage::link_place(message);
         let seal = |link: &Secret<String>| self.keys.seal(self.env.bytes(), &place, link.expose().as_bytes());
@@ -239,8 +240,8 @@ impl Engine {
             now: context.now,
             code_life: context.project.policy.code_life,
             send_limit: context.project.policy.send_limit,
-            network: self.network(context),
-            capped: self.take(context),
+            network,
+            capped: self.take(context, network),
             mode,
             flow_end: match naming {
                 Naming::Secret => FlowEnd::Fixed,

@@ -77,8 +77,13 @@ pub(super) fn account(connection: &Connection, id: IdentityId) -> Result<Option<
     let mut statement = connection.prepare_cached(sql).map_err(driver)?;
     let mut rows = statement.query(params![id.get()]).map_err(driver)?;
     let Some(row) = rows.next().map_err(driver)? else { return Ok(None) };
-    let identity = read_identity(row, 0)?;
-    Ok(Some(Account { identity, addresses: addresses(connection, id)? }))
+    account_of(connection, read_identity(row, 0)?).map(Some)
+}
+
+/// An identity that is loaded already with all its addresses, the oldest first.
+pub(super) fn account_of(connection: &Connection, identity: Identity) -> Result<Account, StoreError> {
+    let addresses = addresses(connection, identity.id)?;
+    Ok(Account { identity, addresses })
 }
 
 /// The addresses of an identity, the oldest first.

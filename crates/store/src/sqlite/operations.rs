@@ -82,9 +82,11 @@ impl Load for Verify {
                 Some(challenge) => identity::owner(connection, &flow.project, &challenge.address)?,
                 None => None,
             };
-            let account = match flow.identity.or(owner.as_ref().map(|owner| owner.identity.id)) {
-                Some(id) => identity::account(connection, id)?,
-                None => None,
+            let account = match (flow.identity, owner.as_ref().map(|owner| &owner.identity)) {
+                (Some(id), Some(identity)) if identity.id != id => identity::account(connection, id)?,
+                (_, Some(identity)) => Some(identity::account_of(connection, identity.clone())?),
+                (Some(id), None) => identity::account(connection, id)?,
+                (None, None) => None,
             };
             let device = match flow.device {
                 Some(id) => device::device(connection, id)?,
