@@ -49,9 +49,9 @@ pub(super) fn is_transportable(message: &[u8]) -> bool {
 
 /// Whether `line` may stand between two ends of lines.
 fn is_line(line: &[u8]) -> bool {
-    let is_evil = |byte: u8| matches!(byte, b'\r' | 0 | 0x80..);
     // All of it is looked at, whatever was found, which the compiler does many bytes at a time.
-    line.len() <= LONGEST_LINE && !line.iter().fold(false, |found, byte| found | is_evil(*byte))
+    let evil = line.iter().filter(|byte| matches!(byte, b'\r' | 0 | 0x80..)).count();
+    line.len() <= LONGEST_LINE && evil == 0
 }
 
 /// RFC 5321, 4.5.2: a dot at the beginning of a line is doubled, so that none stands alone; then the one that does.

@@ -135,7 +135,7 @@ fn st_16_a_mail_goes_to_the_mailbox_and_to_none_that_is_not_the_addresses() {
 
 #[test]
 fn st_20_a_text_holds_no_control_characters_and_its_line_ends_are_made_whole() {
-    for evil in ["a\0b", "a\rb", "\r.\r", "a\u{85}b", "\u{8}"] {
+    for evil in ["a\0b", "a\rb", "\r.\r", "a\u{85}b", "\u{8}", "\u{1f}", "\u{7f}", "ä\u{7f}", "ä\r"] {
         assert_eq!(composed(&words("s", evil, "h")), Err(ComposeError::Text), "{evil:?}");
         assert_eq!(composed(&words("s", "t", evil)), Err(ComposeError::Text), "{evil:?}");
     }
