@@ -107,7 +107,7 @@ for (const [mode, { server, send, take }] of Object.entries(carriers)) {
       assert.equal(response.headers.get('x-development-session'), null);
       const names = attributes.map((attribute) => attribute.split('=')[0]);
       // On loopback, in clear: no `Secure`, no `Domain`.
-      assert.deepEqual(names, ['Path', 'Max-Age', 'Expires', 'HttpOnly', 'SameSite']);
+      assert.deepEqual(names, ['Path', 'Expires', 'Max-Age', 'HttpOnly', 'SameSite']);
     });
   });
 }

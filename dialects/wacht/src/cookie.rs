@@ -1,10 +1,10 @@
 //! The cookie that carries a session in production.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use engine::Timestamp;
 use http::{HeaderMap, HeaderValue};
-use web::cookie::pairs;
+use web::cookie::{self, Life, SameSite, Scope, pairs};
 
 /// Its name.
 const NAME: &str = "__session";
@@ -12,32 +12,19 @@ const NAME: &str = "__session";
 /// How long a token is good for, and kept by a browser.
 pub(crate) const KEPT: Duration = Duration::from_hours(7 * 24);
 
-/// The cookie's attributes that do not change.
-pub(crate) struct Cookie {
-    domain: Option<String>,
-    is_secure: bool,
-}
+/// Where the cookie goes.
+pub(crate) struct Cookie(Scope);
 
 impl Cookie {
     /// The cookie of the server at `origin`.
     pub(crate) fn new(origin: &str) -> Self {
-        Self { domain: domain(origin), is_secure: !origin.starts_with("http://") }
+        let secure = !origin.starts_with("http://");
+        Self(Scope { path: "/".to_owned(), domain: domain(origin), secure, same_site: SameSite::Lax })
     }
 
     /// `set-cookie` for `token`, which is base64url.
     pub(crate) fn set(&self, token: &str, now: Timestamp) -> Option<HeaderValue> {
-        let ends_at = u64::try_from(now.plus(KEPT).seconds()).ok()?;
-        let expires = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(ends_at));
-        let mut text =
-            format!("{NAME}={token}; Path=/; Max-Age={}; Expires={expires}; HttpOnly; SameSite=Lax", KEPT.as_secs());
-        if self.is_secure {
-            text.push_str("; Secure");
-        }
-        if let Some(domain) = &self.domain {
-            text.push_str("; Domain=");
-            text.push_str(domain);
-        }
-        HeaderValue::try_from(text).ok()
+        cookie::set(NAME, token, Life::Until { now, end: now.plus(KEPT) }, &self.0).ok()
     }
 
     /// The values of the cookie in a request. A neighbouring host may have set another one of its name.
@@ -84,12 +71,10 @@ mod tests {
     fn the_attributes_are_those_of_a_session_that_no_script_sees() {
         let now = Timestamp::from_millis(1_772_366_400_789);
         let set = Cookie::new("https://frontend.example.com").set("abc", now).unwrap();
-        let expected = "__session=abc; Path=/; Max-Age=604800; Expires=Sun, 08 Mar 2026 12:00:00 GMT; HttpOnly; SameSite=Lax; \
-                        Secure; Domain=example.com";
-        assert_eq!(set, expected);
+        let attributes = "Expires=Sun, 08 Mar 2026 12:00:00 GMT; Max-Age=604800; HttpOnly";
+        assert_eq!(set, format!("__session=abc; Path=/; Domain=example.com; {attributes}; Secure; SameSite=Lax"));
         let set = Cookie::new("http://127.0.0.1:8080").set("abc", now).unwrap();
-        let plain = expected.strip_suffix("; Secure; Domain=example.com").unwrap();
-        assert_eq!(set, plain);
+        assert_eq!(set, format!("__session=abc; Path=/; {attributes}; SameSite=Lax"));
     }
 
     #[test]

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue};
 
-use crate::cookie::pairs;
+use crate::cookie::{self, Life, SameSite, Scope, pairs};
 
 /// A cookie of the pages of one origin.
 #[derive(Debug, Clone)]
 pub struct PageCookie {
     name: String,
-    is_secure: bool,
+    scope: Scope,
 }
 
 impl PageCookie {
@@ -18,7 +18,8 @@ impl PageCookie {
     pub fn new(name: &str, origin: &str) -> Self {
         let is_secure = origin.starts_with("https://");
         let prefix = if is_secure { "__Host-" } else { "" };
-        Self { name: format!("{prefix}countersign-{name}"), is_secure }
+        let scope = Scope { path: "/".to_owned(), domain: None, secure: is_secure, same_site: SameSite::Lax };
+        Self { name: format!("{prefix}countersign-{name}"), scope }
     }
 
     /// What the browser brought along; the first of several, which is the one with the longest path.
@@ -29,15 +30,16 @@ impl PageCookie {
     /// The header that gives it to the browser: for `life`, or until the browser is closed. `None` where `value` cannot
     /// stand in a header.
     pub fn set(&self, value: &str, life: Option<Duration>) -> Option<HeaderValue> {
-        let life = life.map(|life| format!("; Max-Age={}", life.as_secs())).unwrap_or_default();
-        let secure = if self.is_secure { "; Secure" } else { "" };
-        let header = format!("{}={value}; Path=/{life}; HttpOnly; SameSite=Lax{secure}", self.name);
-        HeaderValue::try_from(header).ok()
+        self.with(value, life.map_or(Life::Browser, Life::For))
     }
 
     /// The header that takes it away again.
     pub fn clear(&self) -> Option<HeaderValue> {
-        self.set("", Some(Duration::ZERO))
+        self.with("", Life::Over)
+    }
+
+    fn with(&self, value: &str, life: Life) -> Option<HeaderValue> {
+        cookie::set(&self.name, value, life, &self.scope).ok()
     }
 }
 
@@ -52,11 +54,14 @@ mod tests {
         let cookie = PageCookie::new("flow", "https://id.example.com");
         assert_eq!(
             cookie.set("abc", Some(Duration::from_mins(1))).unwrap(),
-            "__Host-countersign-flow=abc; Path=/; Max-Age=60; HttpOnly; SameSite=Lax; Secure"
+            "__Host-countersign-flow=abc; Path=/; Max-Age=60; HttpOnly; Secure; SameSite=Lax"
         );
         let cookie = PageCookie::new("flow", "http://127.0.0.1:8080");
         assert_eq!(cookie.set("abc", None).unwrap(), "countersign-flow=abc; Path=/; HttpOnly; SameSite=Lax");
-        assert_eq!(cookie.clear().unwrap(), "countersign-flow=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax");
+        assert_eq!(
+            cookie.clear().unwrap(),
+            "countersign-flow=; Path=/; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0; HttpOnly; SameSite=Lax"
+        );
         assert!(cookie.set("a\r\nb", None).is_none());
     }
 

@@ -35,7 +35,7 @@ async fn cookies_are_for_this_host_and_no_script() {
     let flow = answer.header("set-cookie");
     assert!(
         flow.starts_with("__Host-countersign-flow=")
-            && flow.ends_with("; Path=/; Max-Age=3600; HttpOnly; SameSite=Lax; Secure")
+            && flow.ends_with("; Path=/; Max-Age=3600; HttpOnly; Secure; SameSite=Lax")
     );
     let page = visitor.get("/sign-in/code").await;
     let answer = visitor.type_code(&page, &mounted.code().await).await;
@@ -43,13 +43,16 @@ async fn cookies_are_for_this_host_and_no_script() {
     assert_eq!(set.len(), 3);
     assert!(
         set[0].starts_with("__Host-countersign-session=")
-            && set[0].ends_with("; Max-Age=43200; HttpOnly; SameSite=Lax; Secure")
+            && set[0].ends_with("; Max-Age=43200; HttpOnly; Secure; SameSite=Lax")
     );
     assert!(
         set[1].starts_with("__Host-countersign-device=")
-            && set[1].ends_with("; Max-Age=7776000; HttpOnly; SameSite=Lax; Secure")
+            && set[1].ends_with("; Max-Age=7776000; HttpOnly; Secure; SameSite=Lax")
     );
-    assert_eq!(set[2], "__Host-countersign-flow=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax; Secure");
+    assert_eq!(
+        set[2],
+        "__Host-countersign-flow=; Path=/; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0; HttpOnly; Secure; SameSite=Lax"
+    );
 }
 
 #[tokio::test]

@@ -121,7 +121,7 @@ async fn st_34_it_is_given_with_a_right_code_alone_and_signs_nobody_in() {
     let answer = ada.signed_in().await;
     let set: Vec<_> = answer.headers.get_all("set-cookie").iter().map(|line| line.to_str().unwrap()).collect();
     let given = set.iter().find(|line| line.starts_with(COOKIE)).unwrap();
-    assert!(given.ends_with("; Path=/; Max-Age=7776000; HttpOnly; SameSite=Lax; Secure"), "{given}");
+    assert!(given.ends_with("; Path=/; Max-Age=7776000; HttpOnly; Secure; SameSite=Lax"), "{given}");
     ada.cookies.remove("__Host-countersign-session");
     let path = ada.path_of(&ada.sign_in());
     ada.get(&path).await.assert_page(200, "Your e-mail address");

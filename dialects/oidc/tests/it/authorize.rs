@@ -31,7 +31,7 @@ async fn a_browser_without_a_name_is_given_one() {
         let answer = mounted.get(&authorize_path(&[]), headers).await;
         let set = answer.header("set-cookie");
         let (name, rest) = set.split_once('=').unwrap().1.split_at(43);
-        assert_eq!(rest, "; Path=/; HttpOnly; SameSite=Lax; Secure");
+        assert_eq!(rest, "; Path=/; HttpOnly; Secure; SameSite=Lax");
         assert_eq!(mounted.sign_in(&answer).0.browser.as_bytes(), name.as_bytes());
     }
 }

@@ -119,7 +119,7 @@ async fn the_published_request_gets_the_published_answer() {
     let cookie = answer.header("set-cookie");
     let (token, attributes) = cookie.strip_prefix("__session=").unwrap().split_once("; ").unwrap();
     assert_ne!(token, browser.token());
-    let expected = "Path=/; Max-Age=604800; Expires=Sun, 08 Mar 2026 12:00:05 GMT; HttpOnly; SameSite=Lax; Secure; Domain=example.com";
+    let expected = "Path=/; Domain=example.com; Expires=Sun, 08 Mar 2026 12:00:05 GMT; Max-Age=604800; HttpOnly; Secure; SameSite=Lax";
     assert_eq!(attributes, expected);
     assert_eq!(answer.header("content-type"), "application/json; charset=utf-8");
     assert_eq!(answer.header("cache-control"), "no-store");
