@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use engine::{Deaf, Store as _};
 use testkit::cluster::Cluster;
+use tokio::task::JoinSet;
+use tokio_postgres::Client;
 
-use super::connect::{Link, Target};
+use super::connect::{Link, SETTINGS, Target};
 use super::migrate::{MIGRATIONS, migrate};
 use super::{STATEMENTS, open};
 use crate::error::OpenError;
@@ -21,12 +23,12 @@ macro_rules! cluster {
 }
 
 /// How the server would run `sql`, as one text.
-async fn plan(link: &Link, sql: &'static str) -> String {
-    let count = link.statement(sql).params().len();
+async fn plan(client: &Client, link: &Link, sql: &'static str) -> String {
+    let count = link.statement(sql).parameters().len();
     let parameters = if count == 0 { String::new() } else { format!("({})", vec!["NULL"; count].join(", ")) };
-    link.client().batch_execute(&format!("PREPARE explained AS {sql}")).await.unwrap();
-    let rows = link.client().query(&format!("EXPLAIN EXECUTE explained{parameters}"), &[]).await.unwrap();
-    link.client().batch_execute("DEALLOCATE explained").await.unwrap();
+    client.batch_execute(&format!("PREPARE explained AS {sql}")).await.unwrap();
+    let rows = client.query(&format!("EXPLAIN EXECUTE explained{parameters}"), &[]).await.unwrap();
+    client.batch_execute("DEALLOCATE explained").await.unwrap();
     rows.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>().join("\n")
 }
 
@@ -77,9 +79,11 @@ async fn no_statement_reads_a_table_from_end_to_end_whether_it_is_empty_or_full(
         );
         assert!(rows == 0 || small == "nodes schema_migrations", "a table is not full: {small}");
         let link = Link::make(&target).await.unwrap();
+        let client = target.connect().await.unwrap();
+        client.batch_execute(SETTINGS).await.unwrap();
         let mut bad = Vec::new();
         for sql in STATEMENTS.iter().copied().flatten().copied() {
-            let plan = plan(&link, sql).await;
+            let plan = plan(&client, &link, sql).await;
             // An index of nothing may be read whole: the plan is made anew when the server has seen the table grow.
             if plan.contains("Seq Scan") || (rows > 0 && has_whole_index(&plan)) {
                 bad.push(format!("{sql}\n{plan}"));
@@ -93,7 +97,7 @@ async fn no_statement_reads_a_table_from_end_to_end_whether_it_is_empty_or_full(
 async fn an_empty_database_is_migrated_once_also_by_many_at_once() {
     let database = cluster!().empty_database().await;
     let url = database.url();
-    let mut tasks = tokio::task::JoinSet::new();
+    let mut tasks = JoinSet::new();
     for _ in 0..4 {
         let url = url.clone();
         tasks.spawn(async move { super::migrate(&url).await.unwrap() });
@@ -138,8 +142,12 @@ async fn what_is_asked_after_all_connections_were_cut_goes_through() {
     let store = open(&database.url(), Arc::new(Deaf)).await.unwrap();
     for round in 0..3 {
         // Several idle connections, each of which the server ends.
-        let pings: Vec<_> = (0..8).map(|_| store.ping()).collect();
-        for ping in super::trip::all(pings).await {
+        let mut pings = JoinSet::new();
+        for _ in 0..8 {
+            let store = Arc::clone(&store);
+            pings.spawn(async move { store.ping().await });
+        }
+        for ping in pings.join_all().await {
             ping.unwrap();
         }
         database.ask(
