@@ -154,15 +154,14 @@ impl Load for Verify {
     async fn load(&self, link: &Link, breadth: Breadth) -> Result<Loaded<VerifySeen>, Failure> {
         let handles: Vec<&[u8]> = self.handles.iter().map(|handle| handle.as_bytes().as_slice()).collect();
         let mut trip = Trip::begin(link);
-        let pending = match breadth {
-            Breadth::Narrow => Some(trip.add(flow::lock_pending(link, &handles))),
+        let flows = match breadth {
+            Breadth::Narrow => trip.add(flow::lock_pending(link, &handles)),
             Breadth::Wide => {
                 trip.add(flow::lock_concerning(link, &handles));
                 trip.add(ticket::lock_of_concerned(link, &handles));
-                None
+                trip.add(flow::lock_all(link, &handles))
             }
         };
-        let flows = trip.add(flow::lock_all(link, &handles));
         // Whatever comes of it, each guess at an address waits for the one before it.
         trip.add(budget::lock_of_flows(link, &handles));
         let budgets = trip.add(budget::of_flows(link, &handles));
@@ -171,7 +170,9 @@ impl Load for Verify {
         let devices = trip.add(device::lock_of_flows(link, &handles));
         let provers = provers(link, &mut trip, self.proof);
         let mut answers = trip.run().await?;
-        let flows = flow::read_all(&answers.take(flows))?;
+        let rows = answers.take(flows);
+        let mut flows = flow::read_all(&rows)?;
+        flows.retain(|flow| self.handles.contains(&flow.handle));
         let locked = Locked::read(&answers.take(identities), &answers.take(addresses))?;
         if locked.is_outrun() {
             return Err(Failure::Moved);
@@ -180,7 +181,9 @@ impl Load for Verify {
         let mut present = Present::of(&flows);
         present.devices = devices.iter().map(|device| device.id).collect();
         present.is_wide = breadth == Breadth::Wide;
-        present.pending = flow::read_pending(&answers.take_if(pending))?;
+        if breadth == Breadth::Narrow {
+            present.pending = flow::read_pending(&rows)?;
+        }
         let mut seen =
             VerifySeen { provers: session::read_provers(&answers.take_if(provers))?, ..VerifySeen::default() };
         let spent = budget::read_all(&answers.take(budgets))?;
