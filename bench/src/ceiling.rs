@@ -45,19 +45,6 @@ const CONCERNED: &str = "ARRAY(SELECT unnest(ARRAY[flows.identity_id, (SELECT ad
      WHERE addresses.address = flows.address AND addresses.project = flows.project AND addresses.channel = flows.channel)]) \
      FROM flows WHERE flows.handle = ANY(:handles_#))";
 
-/// Whatever of theirs a right code would drop, locked: here there is nothing.
-const PENDING: &str = "WITH droppable AS MATERIALIZED (SELECT concerned.id FROM (SELECT replaces_id, coalesce(identity_id, \
-     (SELECT addresses.identity_id FROM addresses WHERE addresses.address = flows.address \
-     AND addresses.project = flows.project AND addresses.channel = flows.channel)) AS id FROM flows WHERE handle = ANY(:handles_#)) AS concerned \
-     WHERE concerned.id IS NOT NULL AND (replaces_id IS NOT NULL OR NOT EXISTS \
-     (SELECT 1 FROM addresses WHERE addresses.identity_id = concerned.id AND verified_at IS NOT NULL))), \
-     locked_flows AS (SELECT 1 FROM flows WHERE id = ANY(ARRAY( \
-     SELECT id FROM flows WHERE handle = ANY(:handles_#) AND EXISTS (SELECT 1 FROM droppable) UNION ALL \
-     SELECT id FROM flows WHERE identity_id = ANY(ARRAY(SELECT id FROM droppable)))) ORDER BY handle FOR UPDATE), \
-     locked_tickets AS (SELECT 1 FROM tickets WHERE identity_id = ANY(ARRAY(SELECT id FROM droppable)) \
-     ORDER BY digest FOR UPDATE) \
-     SELECT ARRAY(SELECT id FROM droppable), (SELECT count(*) FROM locked_flows), (SELECT count(*) FROM locked_tickets)";
-
 /// What one run came to.
 pub(crate) struct Ceiling {
     /// How many sign-ins there were.
@@ -247,8 +234,19 @@ fn start() -> [Vec<String>; 2] {
 fn verification() -> [Vec<String>; 2] {
     [
         vec![
-            PENDING.to_owned(),
-            format!("SELECT {FLOW} FROM flows WHERE handle = ANY(:handles_#) ORDER BY handle FOR UPDATE"),
+            // Whatever a right code would drop, here nothing, is locked with the flow.
+            format!(
+                "WITH droppable AS MATERIALIZED (SELECT concerned.id FROM (SELECT replaces_id, coalesce(identity_id, \
+                 (SELECT addresses.identity_id FROM addresses WHERE addresses.address = flows.address \
+                 AND addresses.project = flows.project AND addresses.channel = flows.channel)) AS id \
+                 FROM flows WHERE handle = ANY(:handles_#)) AS concerned WHERE concerned.id IS NOT NULL AND (replaces_id IS NOT NULL OR NOT EXISTS \
+                 (SELECT 1 FROM addresses WHERE addresses.identity_id = concerned.id AND verified_at IS NOT NULL))), \
+                 locked AS MATERIALIZED (SELECT {FLOW} FROM flows WHERE handle = ANY(:handles_#::bytea[] || ARRAY(SELECT handle FROM flows \
+                 WHERE identity_id = ANY(ARRAY(SELECT id FROM droppable)))) ORDER BY handle FOR UPDATE), \
+                 tickets AS MATERIALIZED (SELECT 1 FROM tickets WHERE identity_id = ANY(ARRAY(SELECT id FROM droppable)) \
+                 AND (SELECT count(*) FROM locked) > 0 ORDER BY digest FOR UPDATE) \
+                 SELECT locked.*, ARRAY(SELECT id FROM droppable), (SELECT count(*) FROM tickets) FROM locked"
+            ),
             "INSERT INTO budgets (address, project, channel, stranger, known, forgotten_at) \
              SELECT address, project, channel, '\\x0000', '\\x0000', 0 FROM (SELECT DISTINCT address, project, channel \
              FROM flows WHERE handle = ANY(:handles_#) AND address IS NOT NULL) AS wanted (address, project, channel) \
