@@ -11,7 +11,7 @@ use super::row::Cells;
 use super::trip::{Step, ask, statements};
 use super::wire::Row;
 
-/// The columns of a flow, in the order that [`read`] expects, and how many.
+/// The columns of a flow, in the order that [`read`] expects.
 macro_rules! columns {
     () => {
         "flows.id, handle, flows.project, dialect, purpose, flows.state, identity_id, seed, issued_at, expires_at, \
@@ -20,7 +20,6 @@ macro_rules! columns {
     };
 }
 pub(super) use columns;
-const COLUMNS: usize = 27;
 
 statements! {
     BY_HANDLE = concat!("SELECT ", columns!(), " FROM flows WHERE handle = $1");
@@ -33,22 +32,8 @@ statements! {
         "SELECT id FROM flows WHERE handle = ANY($1::bytea[] || ARRAY(SELECT handle FROM flows WHERE identity_id = ANY(",
         concerned!(), "))) ORDER BY handle FOR UPDATE"
     );
-    /// The flows of handles, with the ids of those of whom a right code would drop what is pending; of these all flows and tickets are
-    /// locked, too, each in its turn. It drops it where nothing was proved before, and where an address is replaced. That is no rule:
-    /// the flows and tickets of who is not among them are locked by a second load.
-    LOCK_PENDING = concat!(
-        "WITH droppable AS MATERIALIZED (SELECT concerned.id FROM (SELECT replaces_id, coalesce(identity_id, \
-         (SELECT addresses.identity_id FROM addresses WHERE addresses.address = flows.address \
-         AND addresses.project = flows.project AND addresses.channel = flows.channel)) AS id \
-         FROM flows WHERE handle = ANY($1)) AS concerned WHERE concerned.id IS NOT NULL AND (replaces_id IS NOT NULL OR NOT EXISTS \
-         (SELECT 1 FROM addresses WHERE addresses.identity_id = concerned.id AND verified_at IS NOT NULL))), \
-         locked AS MATERIALIZED (SELECT ", columns!(), " FROM flows WHERE handle = ANY($1::bytea[] || ARRAY(SELECT handle FROM flows \
-         WHERE identity_id = ANY(ARRAY(SELECT id FROM droppable)))) ORDER BY handle FOR UPDATE), \
-         tickets AS MATERIALIZED (SELECT 1 FROM tickets WHERE identity_id = ANY(ARRAY(SELECT id FROM droppable)) \
-         AND (SELECT count(*) FROM locked) > 0 ORDER BY digest FOR UPDATE) \
-         SELECT locked.*, ARRAY(SELECT id FROM droppable), (SELECT count(*) FROM tickets) FROM locked"
-    );
     LOCK_OF_IDENTITY = "SELECT id FROM flows WHERE identity_id = $1 ORDER BY handle FOR UPDATE";
+    SEIZE_OF_IDENTITY = "SELECT 1 FROM flows WHERE identity_id = $1 FOR UPDATE NOWAIT";
     OF_DEVICE = concat!("SELECT ", columns!(), " FROM flows WHERE device_id = $1 ORDER BY id DESC LIMIT $2");
     INSERT = "INSERT INTO flows (id, handle, project, dialect, purpose, state, identity_id, seed, issued_at, expires_at, \
               channel, address, mailbox, epoch, sends, attempts, max_attempts, sent_at, code_ends_at, code_format, key_id, \
@@ -145,21 +130,14 @@ pub(super) fn lock_concerning(link: &Link, handles: &[&[u8]]) -> Step {
     ask(link, LOCK_CONCERNING, &[&handles])
 }
 
-/// The flows of handles, locked, with the flows and tickets of those of whom a right code would drop what is pending.
-pub(super) fn lock_pending(link: &Link, handles: &[&[u8]]) -> Step {
-    ask(link, LOCK_PENDING, &[&handles])
-}
-
-/// Reads who these are.
-pub(super) fn read_pending(rows: &[Row]) -> Result<Vec<IdentityId>, StoreError> {
-    let Some(row) = rows.first() else { return Ok(Vec::new()) };
-    let ids: Vec<i64> = Cells::nameless(row, "flows").get(COLUMNS, "identity_id")?;
-    Ok(ids.into_iter().map(IdentityId::new).collect())
-}
-
 /// Locks the flows that concern an identity, in the order of their handles.
 pub(super) fn lock_of_identity(link: &Link, identity: IdentityId) -> Step {
     ask(link, LOCK_OF_IDENTITY, &[&identity.get()])
+}
+
+/// Locks the flows that concern an identity, out of turn and so without waiting for any: one that somebody has is an error.
+pub(super) fn seize_of_identity(link: &Link, identity: IdentityId) -> Step {
+    ask(link, SEIZE_OF_IDENTITY, &[&identity.get()])
 }
 
 /// The newest flows that were begun at a device, the newest first.

@@ -1,5 +1,7 @@
 //! What each operation must see, with its locks, and how each change is made.
 
+use std::collections::BTreeSet;
+
 use engine::{
     Account, Address, Annotate, Caller, ChangeDevice, ChangeIdentity, ChangeSeen, DeviceId, DeviceProof, DeviceView,
     EndSessions, EraseIdentity, Flow, FlowId, FlowSeen, Handle, IdentityId, Lease, OpenFlow, Operation, OutboxMessage,
@@ -38,8 +40,6 @@ pub(super) struct Present {
     devices: Vec<DeviceId>,
     /// Whether also all flows and tickets are locked that concern whom the operation concerns.
     is_wide: bool,
-    /// Of whom else they are locked.
-    pending: Vec<IdentityId>,
 }
 
 impl Present {
@@ -51,14 +51,15 @@ impl Present {
         self.flows.iter().find(|(known, _)| known == handle).map(|(_, id)| *id)
     }
 
-    /// Whether `write` removes rows that come before an identity in the order of locks, that hang on it, and that are not locked.
-    pub(super) fn is_too_narrow_for(&self, write: &Write) -> bool {
-        match write {
+    /// Of whom `writes` remove flows or tickets that are not locked: these come before identities in the order of locks.
+    pub(super) fn unlocked(&self, writes: &[Write]) -> BTreeSet<IdentityId> {
+        let unlocked = |write: &Write| match write {
             Write::DropFlows { identity, .. } | Write::DropChanges { identity, .. } | Write::DropTickets(identity) => {
-                !self.is_wide && !self.pending.contains(identity)
+                Some(*identity)
             }
-            _ => false,
-        }
+            _ => None,
+        };
+        if self.is_wide { BTreeSet::new() } else { writes.iter().filter_map(unlocked).collect() }
     }
 
     fn device(&self, id: DeviceId) -> IsSeen {
@@ -154,14 +155,11 @@ impl Load for Verify {
     async fn load(&self, link: &Link, breadth: Breadth) -> Result<Loaded<VerifySeen>, Failure> {
         let handles: Vec<&[u8]> = self.handles.iter().map(|handle| handle.as_bytes().as_slice()).collect();
         let mut trip = Trip::begin(link);
-        let flows = match breadth {
-            Breadth::Narrow => trip.add(flow::lock_pending(link, &handles)),
-            Breadth::Wide => {
-                trip.add(flow::lock_concerning(link, &handles));
-                trip.add(ticket::lock_of_concerned(link, &handles));
-                trip.add(flow::lock_all(link, &handles))
-            }
-        };
+        if breadth == Breadth::Wide {
+            trip.add(flow::lock_concerning(link, &handles));
+            trip.add(ticket::lock_of_concerned(link, &handles));
+        }
+        let flows = trip.add(flow::lock_all(link, &handles));
         // Whatever comes of it, each guess at an address waits for the one before it.
         trip.add(budget::lock_of_flows(link, &handles));
         let budgets = trip.add(budget::of_flows(link, &handles));
@@ -170,9 +168,7 @@ impl Load for Verify {
         let devices = trip.add(device::lock_of_flows(link, &handles));
         let provers = provers(link, &mut trip, self.proof);
         let mut answers = trip.run().await?;
-        let rows = answers.take(flows);
-        let mut flows = flow::read_all(&rows)?;
-        flows.retain(|flow| self.handles.contains(&flow.handle));
+        let flows = flow::read_all(&answers.take(flows))?;
         let locked = Locked::read(&answers.take(identities), &answers.take(addresses))?;
         if locked.is_outrun() {
             return Err(Failure::Moved);
@@ -181,9 +177,6 @@ impl Load for Verify {
         let mut present = Present::of(&flows);
         present.devices = devices.iter().map(|device| device.id).collect();
         present.is_wide = breadth == Breadth::Wide;
-        if breadth == Breadth::Narrow {
-            present.pending = flow::read_pending(&rows)?;
-        }
         let mut seen =
             VerifySeen { provers: session::read_provers(&answers.take_if(provers))?, ..VerifySeen::default() };
         let spent = budget::read_all(&answers.take(budgets))?;
@@ -350,6 +343,11 @@ impl Load for Settle {
         let messages = trip.add(outbox::lock(link, &self.deliveries));
         Ok(plain(outbox::read_of_deliveries(&trip.run().await?.take(messages), &self.deliveries)?))
     }
+}
+
+/// Puts down that the flows and tickets of an identity be locked, none of which is waited for.
+pub(super) fn seize(link: &Link, identity: IdentityId) -> [Step; 2] {
+    [flow::seize_of_identity(link, identity), ticket::seize_of_identity(link, identity)]
 }
 
 /// Puts down all changes, in their order. A courier delays and settles many messages at a time: one statement changes all of them.

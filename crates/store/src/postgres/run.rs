@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
 
 use super::connect::{Connector, Link};
-use super::operations::{Breadth, Load, apply_all};
+use super::operations::{Breadth, Load, apply_all, seize};
 use super::trip::{COMMIT, Failure, ROLLBACK, alone, command};
 use super::wire::Error;
 use crate::error::unavailable;
@@ -202,7 +202,7 @@ impl Drop for Lent {
 enum Attempt<T> {
     /// It is durable, or changed nothing.
     Done(T),
-    /// It would drop flows or tickets that it has not locked in their turn. It has done nothing.
+    /// It would drop flows or tickets that somebody has, and that it has not locked in their turn. It has done nothing.
     TooNarrow,
     /// It failed and left nothing, and its transaction is over.
     Undone(Failure),
@@ -219,20 +219,29 @@ async fn attempt<O: Load>(link: &Link, operation: &O, breadth: Breadth) -> Attem
         Err(failure) => return undone(link, failure).await,
     };
     let decision = Operation::decide(operation, loaded.seen);
-    let is_too_narrow =
-        breadth == Breadth::Narrow && decision.writes.iter().any(|write| loaded.present.is_too_narrow_for(write));
-    if decision.writes.is_empty() || is_too_narrow {
-        if let Err(error) = alone(link, command(link, ROLLBACK)).await {
-            return Attempt::Lost(Failure::Driver(error));
-        }
-        return if is_too_narrow { Attempt::TooNarrow } else { Attempt::Done(decision.outcome) };
+    if decision.writes.is_empty() {
+        return match alone(link, command(link, ROLLBACK)).await {
+            Ok(_) => Attempt::Done(decision.outcome),
+            Err(error) => Attempt::Lost(Failure::Driver(error)),
+        };
     }
+    let unlocked = loaded.present.unlocked(&decision.writes);
+    let seized = unlocked.into_iter().flat_map(|identity| seize(link, identity)).count();
     apply_all(link, &decision.writes, &loaded.present);
     let commit = command(link, COMMIT);
     let Err(failed) = link.exchange().await else { return Attempt::Done(decision.outcome) };
     match failed.error {
         // Nothing was sent.
         Error::Unfit(_) => undone(link, Failure::Driver(failed.error)).await,
+        // Somebody has what is removed. He may wait for what is locked here, so it is not waited for.
+        Error::Said { code, .. }
+            if failed.place < seized && code == SqlState::LOCK_NOT_AVAILABLE && failed.is_usable =>
+        {
+            match alone(link, command(link, ROLLBACK)).await {
+                Ok(_) => Attempt::TooNarrow,
+                Err(error) => Attempt::Lost(Failure::Driver(error)),
+            }
+        }
         // The server itself says that a statement failed; the commit behind it was not run.
         Error::Said { .. } if failed.place < commit.place() && failed.is_usable => {
             undone(link, Failure::Driver(failed.error)).await

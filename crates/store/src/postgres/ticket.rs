@@ -19,6 +19,7 @@ statements! {
          WHERE identity_id = (SELECT identity_id FROM tickets WHERE digest = $1) ORDER BY id"
     );
     LOCK_OF_IDENTITY = "SELECT 1 FROM tickets WHERE identity_id = $1 ORDER BY digest FOR UPDATE";
+    SEIZE_OF_IDENTITY = "SELECT 1 FROM tickets WHERE identity_id = $1 FOR UPDATE NOWAIT";
     /// The tickets of whomever the flows of handles concern.
     LOCK_OF_CONCERNED = concat!(
         "SELECT 1 FROM tickets WHERE identity_id = ANY(", concerned!(), ") ORDER BY digest FOR UPDATE"
@@ -69,6 +70,11 @@ pub(super) fn addresses_of(link: &Link, digest: &[u8; 32]) -> Step {
 /// Locks the tickets that concern an identity.
 pub(super) fn lock_of_identity(link: &Link, identity: IdentityId) -> Step {
     ask(link, LOCK_OF_IDENTITY, &[&identity.get()])
+}
+
+/// Locks the tickets that concern an identity, without waiting for any, as with flows: see there.
+pub(super) fn seize_of_identity(link: &Link, identity: IdentityId) -> Step {
+    ask(link, SEIZE_OF_IDENTITY, &[&identity.get()])
 }
 
 /// Locks the tickets that concern whomever the flows of handles concern.

@@ -223,16 +223,14 @@ impl Wire {
     fn poll_talk(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.outgoing.is_empty() {
             match Pin::new(&mut self.stream).poll_write(context, &self.outgoing) {
-                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Poll::Ready(Ok(length)) => self.outgoing.advance(length),
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Ready(Ok(length @ 1..)) => self.outgoing.advance(length),
+                // The stream has ended, and that is read below: behind what the server said before it went away.
+                Poll::Ready(Ok(_) | Err(_)) => self.outgoing.clear(),
                 // The server may have to be rid of answers first.
                 Poll::Pending => break,
             }
         }
-        if let Poll::Ready(Err(error)) = Pin::new(&mut self.stream).poll_flush(context) {
-            return Poll::Ready(Err(error));
-        }
+        let _flushed = Pin::new(&mut self.stream).poll_flush(context);
         loop {
             while let Some(message) = Message::parse(&mut self.incoming)? {
                 if self.take(message)? {

@@ -69,7 +69,7 @@ async fn a_start_and_a_verification_take_two_round_trips_each() {
 }
 
 /// The first proof of an address that others had a hand in drops what was pending about its owner, and a change drops what would bring
-/// the old address back: both are locked in their turn in the trip that loads.
+/// the old address back: where nobody else has that at the moment, it is locked by the trip that drops it.
 #[tokio::test]
 async fn a_verification_that_drops_what_was_pending_takes_two_round_trips_too() {
     for policy in [Policy { sign_up: true, ..Policy::default() }, unlimited()] {
@@ -103,7 +103,7 @@ async fn a_verification_that_drops_what_was_pending_takes_two_round_trips_too() 
     }
 }
 
-/// Where the first proof was still to come when a verification looked, and others are pending, these are dropped with it.
+/// However much that is.
 #[tokio::test]
 async fn what_others_began_is_dropped_by_the_first_proof_in_its_two_round_trips() {
     let Some(far) = Far::under(unlimited()).await else { return };
@@ -117,4 +117,28 @@ async fn what_others_began_is_dropped_by_the_first_proof_in_its_two_round_trips(
     far.takes(2, "the first proof", world.verify("three", &code)).await.unwrap();
     let left = far.near.postgres().unwrap().ask("SELECT count(*) FROM flows");
     assert_eq!(left, "1", "the others are gone");
+}
+
+/// The exception: what somebody else has just then is waited for in its turn, and so by loading again.
+#[tokio::test]
+async fn what_is_dropped_while_somebody_has_it_is_waited_for() {
+    let Some(far) = Far::under(unlimited()).await else { return };
+    let (world, ada) = (&far.world, address("ada"));
+    world.engine.register(world.project(), ada.clone()).await.unwrap();
+    for key in ["one", "two"] {
+        world.start(key, Purpose::SignIn, &ada).await.unwrap();
+    }
+    let code = far.code("ada").await;
+    let database = far.near.postgres().unwrap().clone();
+    let holder = database.clone();
+    let held = "BEGIN; SELECT id FROM flows ORDER BY id LIMIT 1 FOR UPDATE; SELECT pg_sleep(3); COMMIT";
+    let holding = tokio::task::spawn_blocking(move || holder.ask(held));
+    let asleep = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
+    while database.ask(asleep) == "0" {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    far.wire.take_trips();
+    far.takes(5, "the first proof", world.verify("two", &code)).await.unwrap();
+    holding.await.unwrap();
+    assert_eq!(database.ask("SELECT count(*) FROM flows"), "1", "it is gone all the same");
 }
