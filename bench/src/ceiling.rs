@@ -234,19 +234,7 @@ fn start() -> [Vec<String>; 2] {
 fn verification() -> [Vec<String>; 2] {
     [
         vec![
-            // Whatever a right code would drop, here nothing, is locked with the flow.
-            format!(
-                "WITH droppable AS MATERIALIZED (SELECT concerned.id FROM (SELECT replaces_id, coalesce(identity_id, \
-                 (SELECT addresses.identity_id FROM addresses WHERE addresses.address = flows.address \
-                 AND addresses.project = flows.project AND addresses.channel = flows.channel)) AS id \
-                 FROM flows WHERE handle = ANY(:handles_#)) AS concerned WHERE concerned.id IS NOT NULL AND (replaces_id IS NOT NULL OR NOT EXISTS \
-                 (SELECT 1 FROM addresses WHERE addresses.identity_id = concerned.id AND verified_at IS NOT NULL))), \
-                 locked AS MATERIALIZED (SELECT {FLOW} FROM flows WHERE handle = ANY(:handles_#::bytea[] || ARRAY(SELECT handle FROM flows \
-                 WHERE identity_id = ANY(ARRAY(SELECT id FROM droppable)))) ORDER BY handle FOR UPDATE), \
-                 tickets AS MATERIALIZED (SELECT 1 FROM tickets WHERE identity_id = ANY(ARRAY(SELECT id FROM droppable)) \
-                 AND (SELECT count(*) FROM locked) > 0 ORDER BY digest FOR UPDATE) \
-                 SELECT locked.*, ARRAY(SELECT id FROM droppable), (SELECT count(*) FROM tickets) FROM locked"
-            ),
+            format!("SELECT {FLOW} FROM flows WHERE handle = ANY(:handles_#) ORDER BY handle FOR UPDATE"),
             "INSERT INTO budgets (address, project, channel, stranger, known, forgotten_at) \
              SELECT address, project, channel, '\\x0000', '\\x0000', 0 FROM (SELECT DISTINCT address, project, channel \
              FROM flows WHERE handle = ANY(:handles_#) AND address IS NOT NULL) AS wanted (address, project, channel) \
