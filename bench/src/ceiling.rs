@@ -41,9 +41,9 @@ const IDENTITY: &str = "identities.id, identities.project, identities.state, tra
 const ADDRESS: &str = "addresses.id, addresses.identity_id, addresses.channel, addresses.address, addresses.mailbox, verified_at, addresses.created_at, asked_at";
 
 /// Whom the flows of handles concern.
-const CONCERNED: &str = "SELECT flows.identity_id FROM flows WHERE flows.handle = ANY(:handles_#) AND flows.identity_id IS NOT NULL UNION \
-     SELECT addresses.identity_id FROM flows JOIN addresses ON addresses.address = flows.address \
-     AND addresses.project = flows.project AND addresses.channel = flows.channel WHERE flows.handle = ANY(:handles_#)";
+const CONCERNED: &str = "ARRAY(SELECT unnest(ARRAY[flows.identity_id, (SELECT addresses.identity_id FROM addresses \
+     WHERE addresses.address = flows.address AND addresses.project = flows.project AND addresses.channel = flows.channel)]) \
+     FROM flows WHERE flows.handle = ANY(:handles_#))";
 
 /// What one run came to.
 pub(crate) struct Ceiling {
@@ -208,7 +208,7 @@ fn trips(script: &mut String, load: &[String], write: &[String]) {
 fn start() -> [Vec<String>; 2] {
     [
         vec![
-            format!("SELECT {FLOW} FROM flows WHERE handle = :handle_# FOR UPDATE"),
+            format!("SELECT {FLOW} FROM flows WHERE handle = ANY(:handles_#) ORDER BY handle FOR UPDATE"),
             "SELECT stranger, known FROM budgets WHERE address = :address_# AND project = :project AND channel = :channel"
                 .to_owned(),
             format!(
@@ -240,13 +240,14 @@ fn verification() -> [Vec<String>; 2] {
              FROM flows WHERE handle = ANY(:handles_#) AND address IS NOT NULL) AS wanted (address, project, channel) \
              ORDER BY address, project, channel ON CONFLICT (address, project, channel) DO UPDATE SET forgotten_at = 0 WHERE false"
                 .to_owned(),
-            "SELECT stranger, known, project, channel, address FROM budgets WHERE (address, project, channel) IN \
-             (SELECT address, project, channel FROM flows WHERE handle = ANY(:handles_#))"
+            "SELECT stranger, known, spent.project, spent.channel, spent.address, spent.address FROM flows CROSS JOIN LATERAL \
+             (SELECT * FROM budgets WHERE budgets.address = flows.address AND budgets.project = flows.project \
+             AND budgets.channel = flows.channel OFFSET 0) AS spent WHERE handle = ANY(:handles_#)"
                 .to_owned(),
-            format!("SELECT {IDENTITY} FROM identities WHERE id IN ({CONCERNED}) ORDER BY id FOR UPDATE"),
-            format!("SELECT {ADDRESS} FROM addresses WHERE identity_id IN ({CONCERNED}) ORDER BY id"),
+            format!("SELECT {IDENTITY} FROM identities WHERE id = ANY({CONCERNED}) ORDER BY id FOR UPDATE"),
+            format!("SELECT {ADDRESS} FROM addresses WHERE identity_id = ANY({CONCERNED}) ORDER BY id"),
             "SELECT id, project, dialect, generation, rotated_at, active_id, updated_at FROM devices \
-             WHERE id IN (SELECT device_id FROM flows WHERE handle = ANY(:handles_#)) ORDER BY id FOR UPDATE"
+             WHERE id = ANY(ARRAY(SELECT device_id FROM flows WHERE handle = ANY(:handles_#))) ORDER BY id FOR UPDATE"
                 .to_owned(),
         ],
         vec![

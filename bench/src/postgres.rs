@@ -117,8 +117,10 @@ impl Database {
     async fn statements(&self) -> io::Result<Statements> {
         let answer = self
             .ask(
+                // One that only begins or ends a transaction is counted once for each connection that has it prepared, so not at all.
                 "SELECT calls, total_exec_time + total_plan_time, regexp_replace(query, '\\s+', ' ', 'g') FROM pg_stat_statements \
-                 JOIN pg_database ON pg_database.oid = dbid WHERE datname = current_database() AND query NOT LIKE '%pg_stat_%'",
+                 JOIN pg_database ON pg_database.oid = dbid WHERE datname = current_database() AND query NOT LIKE '%pg_stat_%' \
+                 AND query !~ '^(BEGIN|COMMIT|ROLLBACK)'",
             )
             .await?;
         let mut statements = Statements::new();

@@ -305,6 +305,12 @@ impl TestDatabase {
         url(self.address, &self.name)
     }
 
+    /// Where it is on this machine alone.
+    pub fn socket_url(&self) -> String {
+        let folder = self.cluster.folder.display().to_string().replace('/', "%2F");
+        format!("postgres://{USER}@{folder}:{}/{}", self.cluster.address.port(), self.name)
+    }
+
     /// What it is called in its cluster.
     pub fn name(&self) -> &str {
         &self.name

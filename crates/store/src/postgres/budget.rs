@@ -3,11 +3,11 @@
 //! A budget is locked before it is read, and comes to be with its lock: two who find none would else both spend the first of it.
 
 use engine::{Address, Budget, Handle, ProjectId, Spent, StoreError, Timestamp};
-use tokio_postgres::Row;
 
 use super::connect::Link;
 use super::row::Cells;
-use super::trip::{Answer, ask, statements};
+use super::trip::{Step, ask, statements};
+use super::wire::Row;
 
 /// Takes the locks of the budgets of which `$which` selects address, project and channel; those that are not there come to be, with
 /// nothing spent. A row that is there is not written anew: the condition is never met.
@@ -32,8 +32,9 @@ statements! {
     OF_FLOW = "SELECT stranger, known FROM flows JOIN budgets ON budgets.address = flows.address \
                AND budgets.project = $2 AND budgets.channel = flows.channel WHERE handle = $1";
     // A budget is an address's, whatever its mailbox.
-    OF_FLOWS = "SELECT stranger, known, project, channel, address, address AS mailbox FROM budgets \
-                WHERE (address, project, channel) IN (SELECT address, project, channel FROM flows WHERE handle = ANY($1))";
+    OF_FLOWS = "SELECT stranger, known, spent.project, spent.channel, spent.address, spent.address FROM flows CROSS JOIN LATERAL \
+                (SELECT * FROM budgets WHERE budgets.address = flows.address AND budgets.project = flows.project \
+                AND budgets.channel = flows.channel OFFSET 0) AS spent WHERE handle = ANY($1)";
     PUT = "UPDATE budgets SET stranger = $4, known = $5, forgotten_at = $6 \
            WHERE address = $1 AND project = $2 AND channel = $3";
     FORGIVE = "DELETE FROM budgets WHERE address = $1 AND project = $2 AND channel = $3";
@@ -43,33 +44,33 @@ statements! {
 }
 
 /// Takes the lock of the budget of an address.
-pub(super) async fn lock(link: &Link, project: &ProjectId, address: &Address) -> Answer {
-    ask(link, LOCK, &[&address.as_str(), &project.as_str(), &address.channel().name()]).await
+pub(super) fn lock(link: &Link, project: &ProjectId, address: &Address) -> Step {
+    ask(link, LOCK, &[&address.as_str(), &project.as_str(), &address.channel().name()])
 }
 
 /// Takes the lock of the budget of the address that is asked about in a flow.
-pub(super) async fn lock_of_flow(link: &Link, handle: &Handle, project: &ProjectId) -> Answer {
-    ask(link, LOCK_OF_FLOW, &[&handle.as_bytes().as_slice(), &project.as_str()]).await
+pub(super) fn lock_of_flow(link: &Link, handle: &Handle, project: &ProjectId) -> Step {
+    ask(link, LOCK_OF_FLOW, &[&handle.as_bytes().as_slice(), &project.as_str()])
 }
 
 /// Takes the locks of the budgets of the addresses that are asked about in flows, in the order of these addresses.
-pub(super) async fn lock_of_flows(link: &Link, handles: &[&[u8]]) -> Answer {
-    ask(link, LOCK_OF_FLOWS, &[&handles]).await
+pub(super) fn lock_of_flows(link: &Link, handles: &[&[u8]]) -> Step {
+    ask(link, LOCK_OF_FLOWS, &[&handles])
 }
 
 /// What has been spent of an address.
-pub(super) async fn of(link: &Link, project: &ProjectId, address: &Address) -> Answer {
-    ask(link, OF, &[&address.as_str(), &project.as_str(), &address.channel().name()]).await
+pub(super) fn of(link: &Link, project: &ProjectId, address: &Address) -> Step {
+    ask(link, OF, &[&address.as_str(), &project.as_str(), &address.channel().name()])
 }
 
 /// What has been spent of the address that is asked about in a flow.
-pub(super) async fn of_flow(link: &Link, handle: &Handle, project: &ProjectId) -> Answer {
-    ask(link, OF_FLOW, &[&handle.as_bytes().as_slice(), &project.as_str()]).await
+pub(super) fn of_flow(link: &Link, handle: &Handle, project: &ProjectId) -> Step {
+    ask(link, OF_FLOW, &[&handle.as_bytes().as_slice(), &project.as_str()])
 }
 
 /// What has been spent of the addresses that are asked about in flows.
-pub(super) async fn of_flows(link: &Link, handles: &[&[u8]]) -> Answer {
-    ask(link, OF_FLOWS, &[&handles]).await
+pub(super) fn of_flows(link: &Link, handles: &[&[u8]]) -> Step {
+    ask(link, OF_FLOWS, &[&handles])
 }
 
 fn read(cells: &Cells<'_>) -> Result<Budget, StoreError> {
@@ -92,21 +93,21 @@ pub(super) fn read_all(rows: &[Row]) -> Result<Vec<(ProjectId, Address, Budget)>
 }
 
 /// Keeps what has been spent of an address. Its budget is locked, so it is there.
-pub(super) async fn put(link: &Link, project: &ProjectId, address: &Address, budget: &Budget) -> Answer {
+pub(super) fn put(link: &Link, project: &ProjectId, address: &Address, budget: &Budget) -> Step {
     let (stranger, known) = (budget.stranger.to_bytes(), budget.known.to_bytes());
     let channel = address.channel().name();
     let forgotten_at = budget.forgotten_at().millis();
-    ask(link, PUT, &[&address.as_str(), &project.as_str(), &channel, &stranger, &known, &forgotten_at]).await
+    ask(link, PUT, &[&address.as_str(), &project.as_str(), &channel, &stranger, &known, &forgotten_at])
 }
 
 /// An address's budget is whole again.
-pub(super) async fn forgive(link: &Link, project: &ProjectId, address: &Address) -> Answer {
-    ask(link, FORGIVE, &[&address.as_str(), &project.as_str(), &address.channel().name()]).await
+pub(super) fn forgive(link: &Link, project: &ProjectId, address: &Address) -> Step {
+    ask(link, FORGIVE, &[&address.as_str(), &project.as_str(), &address.channel().name()])
 }
 
 /// Removes budgets that say nothing any more at `now`: at most `limit`.
-pub(super) async fn sweep(link: &Link, now: Timestamp, limit: i64) -> Answer {
-    ask(link, SWEEP, &[&now.millis(), &limit]).await
+pub(super) fn sweep(link: &Link, now: Timestamp, limit: i64) -> Step {
+    ask(link, SWEEP, &[&now.millis(), &limit])
 }
 
 /// How many of the budgets that were removed had anything spent.

@@ -5,28 +5,36 @@
 //! connection is set here.
 
 use std::collections::HashMap;
-use std::fs;
-use std::pin::Pin;
 use std::str::FromStr as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use std::{fs, io};
 
 use deadpool::managed::{Manager, Metrics, RecycleError, RecycleResult};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite};
+#[cfg(unix)]
+use tokio::net::UnixStream;
 use tokio::time::timeout;
-use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
-use tokio_postgres::{Client, Config, NoTls, Statement};
+use tokio_postgres::config::{Host, SslMode, SslNegotiation, TargetSessionAttrs};
+use tokio_postgres::tls::TlsStream;
+use tokio_postgres::{Client, Config, Connection, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::trip::all;
+use super::borrowed::{Lender, Lending};
+use super::trip::COMMANDS;
+use super::wire::{self, Failed, Prepared, Row, Stream, Wire};
 use super::{STATEMENTS, told};
 use crate::error::OpenError;
 use crate::moment;
 
 /// How long one host may take to be connected to.
 const CONNECTING: Duration = Duration::from_secs(3);
+
+/// Where a server listens of which no port is named.
+const PORT: u16 = 5432;
 
 /// How long what was sent may stay unacknowledged before the connection is given up.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(10);
@@ -48,7 +56,7 @@ const REST: (Duration, Duration) = (Duration::from_millis(50), Duration::from_se
 /// - Every statement finds its rows by an index. A plan made while a table was empty must not read it from end to end when it is full,
 ///   so such plans are never made, and the one that is made does not depend on values.
 /// - A node that is gone or stands still must not hold locks for long.
-const SETTINGS: &str = "\
+pub(super) const SETTINGS: &str = "\
     SET default_transaction_isolation = 'read committed'; \
     SET default_transaction_read_only = off; \
     SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'; \
@@ -91,6 +99,9 @@ impl Target {
         if config.get_application_name().is_none() {
             config.application_name("countersign");
         }
+        if config.get_hosts().iter().any(is_socket) && config.get_hosts().len() > 1 {
+            return Err(wrong("names a socket of this machine and other hosts beside it"));
+        }
         let is_near = config.get_hosts().iter().all(is_this_machine);
         let is_secure = match security {
             Security::Unsaid => !is_near,
@@ -111,6 +122,29 @@ impl Target {
     /// The database, for people: without user and password.
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// A stream to a server that knows who we are, set as each of our connections is.
+    async fn reach(&self) -> Result<Box<dyn Stream>, ConnectError> {
+        let lender = Lender::default();
+        let mut config = self.config.clone();
+        #[cfg(unix)]
+        if let Some(Host::Unix(folder)) = config.get_hosts().first() {
+            let port = config.get_ports().first().copied().unwrap_or(PORT);
+            let socket = UnixStream::connect(folder.join(format!(".s.PGSQL.{port}"))).await?;
+            let (client, connection) = config.connect_raw(lender.lend(Box::new(socket)), NoTls).await?;
+            set(client, connection).await?;
+            return lender.take().ok_or(ConnectError::Closed);
+        }
+        config.ssl_mode(SslMode::Require);
+        if self.tls.is_none() {
+            // Nobody is asked whether he speaks TLS: the stream is only lent.
+            config.ssl_negotiation(SslNegotiation::Direct);
+        }
+        let lending = Lending { tls: self.tls.clone(), lender: lender.clone() };
+        let (client, connection) = config.connect(lending).await?;
+        set(client, connection).await?;
+        lender.take().ok_or(ConnectError::Closed)
     }
 
     /// A connection that is not set yet.
@@ -143,6 +177,19 @@ where
     });
 }
 
+/// Has the server set a connection, and lets go of it.
+async fn set<S, T>(client: Client, connection: Connection<S, T>) -> Result<(), ConnectError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    T: TlsStream + Unpin,
+{
+    // What the driver asked last has been answered when this has.
+    tokio::select! {
+        set = client.batch_execute(SETTINGS) => Ok(set?),
+        ended = connection => Err(ended.err().map_or(ConnectError::Closed, ConnectError::Driver)),
+    }
+}
+
 /// What a URL says about TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Security {
@@ -173,6 +220,14 @@ fn take_tls(url: &str) -> Result<(String, Security, Option<String>), OpenError> 
     Ok((rest, security, authority))
 }
 
+fn is_socket(host: &Host) -> bool {
+    match host {
+        Host::Tcp(_) => false,
+        #[cfg(unix)]
+        Host::Unix(_) => true,
+    }
+}
+
 fn is_this_machine(host: &Host) -> bool {
     match host {
         Host::Tcp(name) => {
@@ -186,7 +241,7 @@ fn is_this_machine(host: &Host) -> bool {
 fn name(config: &Config) -> String {
     let ports = config.get_ports();
     let hosts = config.get_hosts().iter().enumerate().map(|(index, host)| {
-        let port = ports.get(index).or(ports.first()).copied().unwrap_or(5432);
+        let port = ports.get(index).or(ports.first()).copied().unwrap_or(PORT);
         match host {
             Host::Tcp(name) => format!("{name}:{port}"),
             #[cfg(unix)]
@@ -225,29 +280,29 @@ fn client_config(authority: Option<&str>) -> Result<ClientConfig, OpenError> {
     Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
-/// A statement that is being prepared.
-type Preparing<'a> = Pin<Box<dyn Future<Output = Result<Statement, tokio_postgres::Error>> + Send + 'a>>;
-
 /// A connection that is set, with every statement prepared.
 pub(super) struct Link {
-    client: Client,
-    statements: HashMap<&'static str, Statement>,
+    wire: Mutex<Wire>,
+    statements: HashMap<&'static str, Prepared>,
 }
 
 impl Link {
     /// Makes one.
-    pub(super) async fn make(target: &Target) -> Result<Self, tokio_postgres::Error> {
-        let client = target.connect().await?;
-        client.batch_execute(SETTINGS).await?;
-        let declared = || STATEMENTS.iter().copied().flatten().copied();
-        let preparing = declared().map(|sql| -> Preparing<'_> { Box::pin(client.prepare(sql)) }).collect();
-        let prepared = all(preparing).await.into_iter().collect::<Result<Vec<_>, _>>()?;
-        let statements = declared().zip(prepared).collect();
-        Ok(Self { client, statements })
+    pub(super) async fn make(target: &Target) -> Result<Self, ConnectError> {
+        let mut wire = Wire::new(target.reach().await?);
+        let declared: Vec<&'static str> = STATEMENTS.iter().copied().flatten().chain(COMMANDS).copied().collect();
+        let prepared = wire::prepared(&mut wire, &declared).await.map_err(|failed| ConnectError::Said(failed.error))?;
+        Ok(Self { wire: Mutex::new(wire), statements: declared.into_iter().zip(prepared).collect() })
     }
 
-    pub(super) const fn client(&self) -> &Client {
-        &self.client
+    /// What goes over it.
+    pub(super) fn wire(&self) -> MutexGuard<'_, Wire> {
+        self.wire.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends what was put down, and gives the rows of each statement.
+    pub(super) async fn exchange(&self) -> Result<Vec<Vec<Row>>, Failed> {
+        wire::exchange(|| self.wire()).await
     }
 
     /// The prepared form of `sql`.
@@ -255,7 +310,7 @@ impl Link {
     /// # Panics
     /// If no module has declared it: that is a mistake in this crate, which any use of the statement shows.
     #[expect(clippy::expect_used, reason = "every module declares its statements in a list that is prepared whole")]
-    pub(super) fn statement(&self, sql: &'static str) -> &Statement {
+    pub(super) fn statement(&self, sql: &'static str) -> &Prepared {
         self.statements.get(sql).expect("the statement is declared")
     }
 }
@@ -265,6 +320,12 @@ impl Link {
 pub(super) enum ConnectError {
     /// The driver or the server said so.
     Driver(tokio_postgres::Error),
+    /// The server said so when the statements were prepared.
+    Said(wire::Error),
+    /// The machine said so.
+    Machine(io::Error),
+    /// The server went away without a word.
+    Closed,
     /// It took too long.
     TooSlow,
     /// It could not be made a moment ago, and was not tried again.
@@ -275,9 +336,24 @@ impl std::fmt::Display for ConnectError {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Driver(error) => formatter.write_str(&told(error)),
+            Self::Said(error) => error.fmt(formatter),
+            Self::Machine(error) => error.fmt(formatter),
+            Self::Closed => formatter.write_str("the server closed the connection"),
             Self::TooSlow => formatter.write_str("connecting took too long"),
             Self::Resting => formatter.write_str("the database could not be reached a moment ago"),
         }
+    }
+}
+
+impl From<tokio_postgres::Error> for ConnectError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Driver(error)
+    }
+}
+
+impl From<io::Error> for ConnectError {
+    fn from(error: io::Error) -> Self {
+        Self::Machine(error)
     }
 }
 
@@ -319,16 +395,16 @@ impl Manager for Connector {
         }
         // Boxed: what a driver needs to connect is large, and would be in every operation that may have to wait for it.
         let made = match timeout(MAKING, Box::pin(Link::make(&self.target))).await {
-            Ok(made) => made.map_err(ConnectError::Driver),
+            Ok(made) => made,
             Err(_) => Err(ConnectError::TooSlow),
         };
         self.note(made.is_ok());
         made
     }
 
-    /// No question is asked of the server: whether a connection still works its next user finds out.
+    /// No question is asked of the server: whether a connection still works its next user finds out, unless the server has said so.
     async fn recycle(&self, link: &mut Link, _: &Metrics) -> RecycleResult<ConnectError> {
-        if link.client.is_closed() { Err(RecycleError::message("the connection is closed")) } else { Ok(()) }
+        if link.wire().is_open() { Ok(()) } else { Err(RecycleError::message("the connection is closed")) }
     }
 }
 

@@ -1,11 +1,11 @@
 //! Devices: loaders and appliers.
 
 use engine::{Device, DeviceId, DeviceView, SessionId, StoreError, Timestamp};
-use tokio_postgres::Row;
 
 use super::connect::Link;
 use super::row::Cells;
-use super::trip::{Answer, ask, statements};
+use super::trip::{Step, ask, statements};
+use super::wire::Row;
 use super::{flow, session};
 
 /// The columns of a device, in the order that [`read`] expects.
@@ -19,7 +19,7 @@ statements! {
     DEVICE = concat!("SELECT ", columns!(), " FROM devices WHERE id = $1");
     LOCK = concat!("SELECT ", columns!(), " FROM devices WHERE id = $1 FOR UPDATE");
     LOCK_OF_FLOWS = concat!(
-        "SELECT ", columns!(), " FROM devices WHERE id IN (SELECT device_id FROM flows WHERE handle = ANY($1)) \
+        "SELECT ", columns!(), " FROM devices WHERE id = ANY(ARRAY(SELECT device_id FROM flows WHERE handle = ANY($1))) \
          ORDER BY id FOR UPDATE"
     );
     INSERT = "INSERT INTO devices (id, project, dialect, generation, rotated_at, active_id, updated_at) \
@@ -68,22 +68,22 @@ pub(super) fn read_view(
 }
 
 /// A device, once it has had a session.
-pub(super) async fn device(link: &Link, id: DeviceId) -> Answer {
-    ask(link, DEVICE, &[&id.get()]).await
+pub(super) fn device(link: &Link, id: DeviceId) -> Step {
+    ask(link, DEVICE, &[&id.get()])
 }
 
 /// The same, locked.
-pub(super) async fn lock(link: &Link, id: DeviceId) -> Answer {
-    ask(link, LOCK, &[&id.get()]).await
+pub(super) fn lock(link: &Link, id: DeviceId) -> Step {
+    ask(link, LOCK, &[&id.get()])
 }
 
 /// The devices at which the flows of handles were begun, locked.
-pub(super) async fn lock_of_flows(link: &Link, handles: &[&[u8]]) -> Answer {
-    ask(link, LOCK_OF_FLOWS, &[&handles]).await
+pub(super) fn lock_of_flows(link: &Link, handles: &[&[u8]]) -> Step {
+    ask(link, LOCK_OF_FLOWS, &[&handles])
 }
 
 /// A device's row comes to be, or changes if it was `seen`.
-pub(super) async fn put(link: &Link, device: &Device, is_seen: IsSeen) -> Answer {
+pub(super) fn put(link: &Link, device: &Device, is_seen: IsSeen) -> Step {
     let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 7] = [
         &device.id.get(),
         &device.project.as_str(),
@@ -97,7 +97,7 @@ pub(super) async fn put(link: &Link, device: &Device, is_seen: IsSeen) -> Answer
         IsSeen::No => INSERT,
         IsSeen::Yes => UPDATE,
     };
-    ask(link, sql, &parameters).await
+    ask(link, sql, &parameters)
 }
 
 /// Whether a row was there when it was looked for.
@@ -108,6 +108,6 @@ pub(super) enum IsSeen {
 }
 
 /// Removes those of `devices` that have no session any more and were not changed since `before`.
-pub(super) async fn drop_unused(link: &Link, devices: &[i64], before: Timestamp) -> Answer {
-    ask(link, DROP_UNUSED, &[&devices, &before.millis()]).await
+pub(super) fn drop_unused(link: &Link, devices: &[i64], before: Timestamp) -> Step {
+    ask(link, DROP_UNUSED, &[&devices, &before.millis()])
 }

@@ -4,12 +4,12 @@ use engine::{
     Address, AddressId, Challenge, CodeFormat, DeviceId, Digest, FLOWS_SHOWN, Flow, FlowId, FlowState, Handle,
     IdentityId, KeyId, MessageId, Purpose, StoreError, Timestamp,
 };
-use tokio_postgres::Row;
 
 use super::connect::Link;
 use super::identity::concerned;
 use super::row::Cells;
-use super::trip::{Answer, ask, statements};
+use super::trip::{Step, ask, statements};
+use super::wire::Row;
 
 /// The columns of a flow, in the order that [`read`] expects.
 macro_rules! columns {
@@ -25,12 +25,15 @@ statements! {
     BY_HANDLE = concat!("SELECT ", columns!(), " FROM flows WHERE handle = $1");
     LOCK_BY_HANDLE = concat!("SELECT ", columns!(), " FROM flows WHERE handle = $1 FOR UPDATE");
     LOCK_BY_HANDLES = concat!("SELECT ", columns!(), " FROM flows WHERE handle = ANY($1) ORDER BY handle FOR UPDATE");
+    // By their handles, and not by their ids, which change when a flow is put in the place of another: one that is waited for would
+    // then not be locked in its turn.
     /// The flows of handles, and all others that concern whomever those concern.
     LOCK_CONCERNING = concat!(
-        "SELECT id FROM flows WHERE id IN (SELECT id FROM flows WHERE handle = ANY($1) UNION \
-         SELECT id FROM flows WHERE identity_id IN (", concerned!(), ")) ORDER BY handle FOR UPDATE"
+        "SELECT id FROM flows WHERE handle = ANY($1::bytea[] || ARRAY(SELECT handle FROM flows WHERE identity_id = ANY(",
+        concerned!(), "))) ORDER BY handle FOR UPDATE"
     );
     LOCK_OF_IDENTITY = "SELECT id FROM flows WHERE identity_id = $1 ORDER BY handle FOR UPDATE";
+    SEIZE_OF_IDENTITY = "SELECT 1 FROM flows WHERE identity_id = $1 FOR UPDATE NOWAIT";
     OF_DEVICE = concat!("SELECT ", columns!(), " FROM flows WHERE device_id = $1 ORDER BY id DESC LIMIT $2");
     INSERT = "INSERT INTO flows (id, handle, project, dialect, purpose, state, identity_id, seed, issued_at, expires_at, \
               channel, address, mailbox, epoch, sends, attempts, max_attempts, sent_at, code_ends_at, code_format, key_id, \
@@ -46,10 +49,10 @@ statements! {
     PASS = "UPDATE flows SET state = 'passed', code_digest = NULL, identity_id = $2 WHERE id = $1";
     // All that concerned the identity were locked before it was. One that somebody else has locked came to concern it since: that is
     // as good as begun afterwards, and waiting for it now would be out of turn.
-    DROP_ALL = "DELETE FROM flows WHERE id IN (SELECT id FROM flows WHERE identity_id = $1 AND id IS DISTINCT FROM $2 \
-                FOR UPDATE SKIP LOCKED)";
-    DROP_CHANGES = "DELETE FROM flows WHERE id IN (SELECT id FROM flows WHERE identity_id = $1 AND purpose = $2 AND state <> $3 \
-                    AND address = $4 AND channel = $5 FOR UPDATE SKIP LOCKED)";
+    DROP_ALL = "DELETE FROM flows WHERE id = ANY(ARRAY(SELECT id FROM flows WHERE identity_id = $1 AND id IS DISTINCT FROM $2 \
+                FOR UPDATE SKIP LOCKED))";
+    DROP_CHANGES = "DELETE FROM flows WHERE id = ANY(ARRAY(SELECT id FROM flows WHERE identity_id = $1 AND purpose = $2 \
+                    AND state <> $3 AND address = $4 AND channel = $5 FOR UPDATE SKIP LOCKED))";
     // Flows grow in the order of their ids, and the oldest end first but for a few: the scan of the first rows finds what there is
     // to remove, without an index that every start would have to write. What somebody else holds is left for the next time.
     SWEEP = "DELETE FROM flows WHERE id IN (SELECT id FROM flows WHERE id = ANY (ARRAY(SELECT id FROM \
@@ -108,38 +111,43 @@ pub(super) fn read_one(rows: &[Row]) -> Result<Option<Flow>, StoreError> {
 }
 
 /// The flow of a handle.
-pub(super) async fn by_handle(link: &Link, handle: &Handle) -> Answer {
-    ask(link, BY_HANDLE, &[&handle.as_bytes().as_slice()]).await
+pub(super) fn by_handle(link: &Link, handle: &Handle) -> Step {
+    ask(link, BY_HANDLE, &[&handle.as_bytes().as_slice()])
 }
 
 /// The flow of a handle, locked.
-pub(super) async fn lock(link: &Link, handle: &Handle) -> Answer {
-    ask(link, LOCK_BY_HANDLE, &[&handle.as_bytes().as_slice()]).await
+pub(super) fn lock(link: &Link, handle: &Handle) -> Step {
+    ask(link, LOCK_BY_HANDLE, &[&handle.as_bytes().as_slice()])
 }
 
 /// The flows of handles, locked in the order of these.
-pub(super) async fn lock_all(link: &Link, handles: &[&[u8]]) -> Answer {
-    ask(link, LOCK_BY_HANDLES, &[&handles]).await
+pub(super) fn lock_all(link: &Link, handles: &[&[u8]]) -> Step {
+    ask(link, LOCK_BY_HANDLES, &[&handles])
 }
 
 /// Locks the flows of handles and all others that concern whomever those concern, in the order of their handles.
-pub(super) async fn lock_concerning(link: &Link, handles: &[&[u8]]) -> Answer {
-    ask(link, LOCK_CONCERNING, &[&handles]).await
+pub(super) fn lock_concerning(link: &Link, handles: &[&[u8]]) -> Step {
+    ask(link, LOCK_CONCERNING, &[&handles])
 }
 
 /// Locks the flows that concern an identity, in the order of their handles.
-pub(super) async fn lock_of_identity(link: &Link, identity: IdentityId) -> Answer {
-    ask(link, LOCK_OF_IDENTITY, &[&identity.get()]).await
+pub(super) fn lock_of_identity(link: &Link, identity: IdentityId) -> Step {
+    ask(link, LOCK_OF_IDENTITY, &[&identity.get()])
+}
+
+/// Locks the flows that concern an identity, out of turn and so without waiting for any: one that somebody has is an error.
+pub(super) fn seize_of_identity(link: &Link, identity: IdentityId) -> Step {
+    ask(link, SEIZE_OF_IDENTITY, &[&identity.get()])
 }
 
 /// The newest flows that were begun at a device, the newest first.
-pub(super) async fn of_device(link: &Link, device: DeviceId) -> Answer {
-    ask(link, OF_DEVICE, &[&device.get(), &i64::from(FLOWS_SHOWN)]).await
+pub(super) fn of_device(link: &Link, device: DeviceId) -> Step {
+    ask(link, OF_DEVICE, &[&device.get(), &i64::from(FLOWS_SHOWN)])
 }
 
 /// Puts a flow in the place of the one that was seen under its handle. Where none was, none may have come meanwhile: the index on
 /// handles refuses a second one, and the operation looks again.
-pub(super) async fn put(link: &Link, flow: &Flow, in_place_of: Option<FlowId>) -> Answer {
+pub(super) fn put(link: &Link, flow: &Flow, in_place_of: Option<FlowId>) -> Step {
     let challenge = flow.challenge.as_ref();
     let number = |number: u32| i64::from(number);
     let (id, handle) = (flow.id.get(), flow.handle.as_bytes().as_slice());
@@ -193,38 +201,38 @@ pub(super) async fn put(link: &Link, flow: &Flow, in_place_of: Option<FlowId>) -
         &place,
     ];
     match columns.split_last() {
-        Some((_, columns)) if place.is_none() => ask(link, INSERT, columns).await,
-        Some(_) | None => ask(link, REPLACE, &columns).await,
+        Some((_, columns)) if place.is_none() => ask(link, INSERT, columns),
+        Some(_) | None => ask(link, REPLACE, &columns),
     }
 }
 
 /// The surface's note of a flow.
-pub(super) async fn annotate(link: &Link, id: FlowId, memo: &str) -> Answer {
-    ask(link, ANNOTATE, &[&id.get(), &memo]).await
+pub(super) fn annotate(link: &Link, id: FlowId, memo: &str) -> Step {
+    ask(link, ANNOTATE, &[&id.get(), &memo])
 }
 
 /// One more wrong guess.
-pub(super) async fn count_miss(link: &Link, flow: FlowId, attempts: u8) -> Answer {
-    ask(link, COUNT_MISS, &[&flow.get(), &i64::from(attempts)]).await
+pub(super) fn count_miss(link: &Link, flow: FlowId, attempts: u8) -> Step {
+    ask(link, COUNT_MISS, &[&flow.get(), &i64::from(attempts)])
 }
 
 /// The flow is over; its digest goes.
-pub(super) async fn pass(link: &Link, flow: FlowId, identity: Option<IdentityId>) -> Answer {
-    ask(link, PASS, &[&flow.get(), &identity.map(IdentityId::get)]).await
+pub(super) fn pass(link: &Link, flow: FlowId, identity: Option<IdentityId>) -> Step {
+    ask(link, PASS, &[&flow.get(), &identity.map(IdentityId::get)])
 }
 
 /// All other flows that concern an identity are gone.
-pub(super) async fn drop_all(link: &Link, identity: IdentityId, except: Option<FlowId>) -> Answer {
-    ask(link, DROP_ALL, &[&identity.get(), &except.map(FlowId::get)]).await
+pub(super) fn drop_all(link: &Link, identity: IdentityId, except: Option<FlowId>) -> Step {
+    ask(link, DROP_ALL, &[&identity.get(), &except.map(FlowId::get)])
 }
 
 /// The pending changes by which an identity would have an address are gone.
-pub(super) async fn drop_changes(link: &Link, identity: IdentityId, address: &Address) -> Answer {
+pub(super) fn drop_changes(link: &Link, identity: IdentityId, address: &Address) -> Step {
     let (purpose, passed) = (Purpose::ChangeAddress.name(), FlowState::Passed.name());
-    ask(link, DROP_CHANGES, &[&identity.get(), &purpose, &passed, &address.as_str(), &address.channel().name()]).await
+    ask(link, DROP_CHANGES, &[&identity.get(), &purpose, &passed, &address.as_str(), &address.channel().name()])
 }
 
 /// Removes flows that ended before `before`: at most `limit`.
-pub(super) async fn sweep(link: &Link, before: Timestamp, limit: i64) -> Answer {
-    ask(link, SWEEP, &[&before.millis(), &limit]).await
+pub(super) fn sweep(link: &Link, before: Timestamp, limit: i64) -> Step {
+    ask(link, SWEEP, &[&before.millis(), &limit])
 }

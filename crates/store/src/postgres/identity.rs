@@ -9,11 +9,11 @@ use engine::{
     Account, Address, AddressId, Handle, Identity, IdentityId, IdentityState, Owner, ProjectId, StoreError, Timestamp,
     VerifiableAddress,
 };
-use tokio_postgres::Row;
 
 use super::connect::Link;
 use super::row::Cells;
-use super::trip::{Answer, ask, statements};
+use super::trip::{Step, ask, statements};
+use super::wire::Row;
 
 /// The columns of an identity, in the order that [`read_identity`] expects, and how many.
 macro_rules! identity_columns {
@@ -33,22 +33,25 @@ macro_rules! address_columns {
 }
 pub(super) use address_columns;
 
-/// The ids of those whom the flows of the handles `$1` concern, and of those who own the addresses that they ask.
+// What is looked for in another table is an array here, and not a join: a plan that is made while the tables are empty finds any way
+// through them as good as any other, and is kept until the server notices that they are not any more.
+
+/// The ids of those whom the flows of the handles `$1` concern, and of those who own the addresses that they ask: an array.
 macro_rules! concerned {
     () => {
-        "SELECT flows.identity_id FROM flows WHERE flows.handle = ANY($1) AND flows.identity_id IS NOT NULL UNION \
-         SELECT addresses.identity_id FROM flows JOIN addresses ON addresses.address = flows.address \
-         AND addresses.project = flows.project AND addresses.channel = flows.channel WHERE flows.handle = ANY($1)"
+        "ARRAY(SELECT unnest(ARRAY[flows.identity_id, (SELECT addresses.identity_id FROM addresses \
+         WHERE addresses.address = flows.address AND addresses.project = flows.project AND addresses.channel = flows.channel)]) \
+         FROM flows WHERE flows.handle = ANY($1))"
     };
 }
 pub(super) use concerned;
 
-/// The ids of an identity, `$1`, and of those who own any of the addresses `$3`, each on its channel `$4`, in the project `$2`.
+/// The ids of an identity, `$1`, and of those who own any of the addresses `$3`, each on its channel `$4`, in the project `$2`: an array.
 macro_rules! wanted {
     () => {
-        "SELECT $1::bigint UNION SELECT addresses.identity_id FROM addresses JOIN unnest($3::text[], $4::text[]) \
-         AS wanted (address, channel) ON addresses.address = wanted.address AND addresses.channel = wanted.channel \
-         WHERE addresses.project = $2"
+        "ARRAY(SELECT $1::bigint UNION ALL SELECT (SELECT addresses.identity_id FROM addresses \
+         WHERE addresses.address = wanted.address AND addresses.project = $2 AND addresses.channel = wanted.channel) \
+         FROM unnest($3::text[], $4::text[]) AS wanted (address, channel))"
     };
 }
 
@@ -74,16 +77,16 @@ statements! {
     LOCK = concat!("SELECT ", identity_columns!(), " FROM identities WHERE id = $1 FOR UPDATE");
     ADDRESSES = concat!("SELECT ", address_columns!(), " FROM addresses WHERE identity_id = $1 ORDER BY id");
     LOCK_CONCERNED = concat!(
-        "SELECT ", identity_columns!(), " FROM identities WHERE id IN (", concerned!(), ") ORDER BY id FOR UPDATE"
+        "SELECT ", identity_columns!(), " FROM identities WHERE id = ANY(", concerned!(), ") ORDER BY id FOR UPDATE"
     );
     ADDRESSES_OF_CONCERNED = concat!(
-        "SELECT ", address_columns!(), " FROM addresses WHERE identity_id IN (", concerned!(), ") ORDER BY id"
+        "SELECT ", address_columns!(), " FROM addresses WHERE identity_id = ANY(", concerned!(), ") ORDER BY id"
     );
     LOCK_WANTED = concat!(
-        "SELECT ", identity_columns!(), " FROM identities WHERE id IN (", wanted!(), ") ORDER BY id FOR UPDATE"
+        "SELECT ", identity_columns!(), " FROM identities WHERE id = ANY(", wanted!(), ") ORDER BY id FOR UPDATE"
     );
     ADDRESSES_OF_WANTED = concat!(
-        "SELECT ", address_columns!(), " FROM addresses WHERE identity_id IN (", wanted!(), ") ORDER BY id"
+        "SELECT ", address_columns!(), " FROM addresses WHERE identity_id = ANY(", wanted!(), ") ORDER BY id"
     );
     ADD = "INSERT INTO identities (id, project, state, traits, revision, created_at, updated_at, metadata) \
            VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
@@ -213,43 +216,43 @@ impl Locked {
 }
 
 /// Who owns an address.
-pub(super) async fn owner(link: &Link, project: &ProjectId, address: &Address) -> Answer {
-    ask(link, OWNER, &[&address.as_str(), &project.as_str(), &address.channel().name()]).await
+pub(super) fn owner(link: &Link, project: &ProjectId, address: &Address) -> Step {
+    ask(link, OWNER, &[&address.as_str(), &project.as_str(), &address.channel().name()])
 }
 
 /// Who owns the address of a flow's challenge.
-pub(super) async fn owner_of_flow(link: &Link, handle: &Handle, project: &ProjectId) -> Answer {
-    ask(link, OWNER_OF_FLOW, &[&handle.as_bytes().as_slice(), &project.as_str()]).await
+pub(super) fn owner_of_flow(link: &Link, handle: &Handle, project: &ProjectId) -> Step {
+    ask(link, OWNER_OF_FLOW, &[&handle.as_bytes().as_slice(), &project.as_str()])
 }
 
 /// An identity with all its addresses, the oldest first.
-pub(super) async fn account(link: &Link, id: IdentityId) -> Answer {
-    ask(link, ACCOUNT, &[&id.get()]).await
+pub(super) fn account(link: &Link, id: IdentityId) -> Step {
+    ask(link, ACCOUNT, &[&id.get()])
 }
 
 /// The identities of a project behind `after`, in the order of their ids, with their addresses.
-pub(super) async fn list(link: &Link, project: &ProjectId, after: IdentityId, limit: u32) -> Answer {
-    ask(link, LIST, &[&project.as_str(), &after.get(), &i64::from(limit)]).await
+pub(super) fn list(link: &Link, project: &ProjectId, after: IdentityId, limit: u32) -> Step {
+    ask(link, LIST, &[&project.as_str(), &after.get(), &i64::from(limit)])
 }
 
 /// An identity, locked.
-pub(super) async fn lock(link: &Link, id: IdentityId) -> Answer {
-    ask(link, LOCK, &[&id.get()]).await
+pub(super) fn lock(link: &Link, id: IdentityId) -> Step {
+    ask(link, LOCK, &[&id.get()])
 }
 
 /// The addresses of an identity, the oldest first.
-pub(super) async fn addresses(link: &Link, id: IdentityId) -> Answer {
-    ask(link, ADDRESSES, &[&id.get()]).await
+pub(super) fn addresses(link: &Link, id: IdentityId) -> Step {
+    ask(link, ADDRESSES, &[&id.get()])
 }
 
 /// The identities that the flows of handles concern or whose addresses they ask, locked in the order of their ids.
-pub(super) async fn lock_concerned(link: &Link, handles: &[&[u8]]) -> Answer {
-    ask(link, LOCK_CONCERNED, &[&handles]).await
+pub(super) fn lock_concerned(link: &Link, handles: &[&[u8]]) -> Step {
+    ask(link, LOCK_CONCERNED, &[&handles])
 }
 
 /// The addresses of those, the oldest first.
-pub(super) async fn addresses_of_concerned(link: &Link, handles: &[&[u8]]) -> Answer {
-    ask(link, ADDRESSES_OF_CONCERNED, &[&handles]).await
+pub(super) fn addresses_of_concerned(link: &Link, handles: &[&[u8]]) -> Step {
+    ask(link, ADDRESSES_OF_CONCERNED, &[&handles])
 }
 
 /// Which addresses somebody shall have.
@@ -261,21 +264,21 @@ pub(super) struct Wanted<'a> {
 }
 
 /// An identity and those who own addresses it shall have, locked in the order of their ids.
-pub(super) async fn lock_wanted(link: &Link, wanted: &Wanted<'_>) -> Answer {
+pub(super) fn lock_wanted(link: &Link, wanted: &Wanted<'_>) -> Step {
     let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
         [&wanted.id.get(), &wanted.project.as_str(), &wanted.addresses, &wanted.channels];
-    ask(link, LOCK_WANTED, &parameters).await
+    ask(link, LOCK_WANTED, &parameters)
 }
 
 /// The addresses of those, the oldest first.
-pub(super) async fn addresses_of_wanted(link: &Link, wanted: &Wanted<'_>) -> Answer {
+pub(super) fn addresses_of_wanted(link: &Link, wanted: &Wanted<'_>) -> Step {
     let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
         [&wanted.id.get(), &wanted.project.as_str(), &wanted.addresses, &wanted.channels];
-    ask(link, ADDRESSES_OF_WANTED, &parameters).await
+    ask(link, ADDRESSES_OF_WANTED, &parameters)
 }
 
 /// A new identity.
-pub(super) async fn add(link: &Link, identity: &Identity) -> Answer {
+pub(super) fn add(link: &Link, identity: &Identity) -> Step {
     let (created_at, updated_at) = (identity.created_at.millis(), identity.updated_at.millis());
     let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 8] = [
         &identity.id.get(),
@@ -287,36 +290,36 @@ pub(super) async fn add(link: &Link, identity: &Identity) -> Answer {
         &updated_at,
         &identity.metadata,
     ];
-    ask(link, ADD, &parameters).await
+    ask(link, ADD, &parameters)
 }
 
 /// An identity has changed.
-pub(super) async fn bump(link: &Link, id: IdentityId, revision: i64, at: Timestamp) -> Answer {
-    ask(link, BUMP, &[&id.get(), &revision, &at.millis()]).await
+pub(super) fn bump(link: &Link, id: IdentityId, revision: i64, at: Timestamp) -> Step {
+    ask(link, BUMP, &[&id.get(), &revision, &at.millis()])
 }
 
 /// What is known about an identity.
-pub(super) async fn put_traits(link: &Link, id: IdentityId, traits: &str) -> Answer {
-    ask(link, PUT_TRAITS, &[&id.get(), &traits]).await
+pub(super) fn put_traits(link: &Link, id: IdentityId, traits: &str) -> Step {
+    ask(link, PUT_TRAITS, &[&id.get(), &traits])
 }
 
 /// What surfaces keep about an identity.
-pub(super) async fn put_metadata(link: &Link, id: IdentityId, metadata: &str) -> Answer {
-    ask(link, PUT_METADATA, &[&id.get(), &metadata]).await
+pub(super) fn put_metadata(link: &Link, id: IdentityId, metadata: &str) -> Step {
+    ask(link, PUT_METADATA, &[&id.get(), &metadata])
 }
 
 /// Whether an identity may sign in.
-pub(super) async fn put_state(link: &Link, id: IdentityId, state: IdentityState) -> Answer {
-    ask(link, PUT_STATE, &[&id.get(), &state.name()]).await
+pub(super) fn put_state(link: &Link, id: IdentityId, state: IdentityState) -> Step {
+    ask(link, PUT_STATE, &[&id.get(), &state.name()])
 }
 
 /// An identity that owns nothing any more is gone.
-pub(super) async fn drop(link: &Link, id: IdentityId) -> Answer {
-    ask(link, DROP, &[&id.get()]).await
+pub(super) fn drop(link: &Link, id: IdentityId) -> Step {
+    ask(link, DROP, &[&id.get()])
 }
 
 /// An identity owns another address.
-pub(super) async fn add_address(link: &Link, project: &ProjectId, address: &VerifiableAddress) -> Answer {
+pub(super) fn add_address(link: &Link, project: &ProjectId, address: &VerifiableAddress) -> Step {
     let (verified_at, asked_at) = (address.verified_at.map(Timestamp::millis), address.asked_at.map(Timestamp::millis));
     let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 9] = [
         &address.id.get(),
@@ -329,30 +332,30 @@ pub(super) async fn add_address(link: &Link, project: &ProjectId, address: &Veri
         &address.created_at.millis(),
         &asked_at,
     ];
-    ask(link, ADD_ADDRESS, &parameters).await
+    ask(link, ADD_ADDRESS, &parameters)
 }
 
 /// A code was sent to have an address proved.
-pub(super) async fn ask_address(link: &Link, id: AddressId, at: Timestamp) -> Answer {
-    ask(link, ASK_ADDRESS, &[&id.get(), &at.millis()]).await
+pub(super) fn ask_address(link: &Link, id: AddressId, at: Timestamp) -> Step {
+    ask(link, ASK_ADDRESS, &[&id.get(), &at.millis()])
 }
 
 /// An address counts as never proved.
-pub(super) async fn doubt_address(link: &Link, id: AddressId) -> Answer {
-    ask(link, DOUBT_ADDRESS, &[&id.get()]).await
+pub(super) fn doubt_address(link: &Link, id: AddressId) -> Step {
+    ask(link, DOUBT_ADDRESS, &[&id.get()])
 }
 
 /// An address is proved.
-pub(super) async fn prove_address(link: &Link, id: AddressId, at: Timestamp) -> Answer {
-    ask(link, PROVE_ADDRESS, &[&id.get(), &at.millis()]).await
+pub(super) fn prove_address(link: &Link, id: AddressId, at: Timestamp) -> Step {
+    ask(link, PROVE_ADDRESS, &[&id.get(), &at.millis()])
 }
 
 /// An identity does not own an address any more.
-pub(super) async fn drop_address(link: &Link, id: AddressId) -> Answer {
-    ask(link, DROP_ADDRESS, &[&id.get()]).await
+pub(super) fn drop_address(link: &Link, id: AddressId) -> Step {
+    ask(link, DROP_ADDRESS, &[&id.get()])
 }
 
 /// The addresses an identity never proved are gone.
-pub(super) async fn drop_unproven_addresses(link: &Link, identity: IdentityId, except: AddressId) -> Answer {
-    ask(link, DROP_UNPROVEN_ADDRESSES, &[&identity.get(), &except.get()]).await
+pub(super) fn drop_unproven_addresses(link: &Link, identity: IdentityId, except: AddressId) -> Step {
+    ask(link, DROP_UNPROVEN_ADDRESSES, &[&identity.get(), &except.get()])
 }

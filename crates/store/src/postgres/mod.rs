@@ -7,6 +7,7 @@
 //! **Locks** are always taken in this order: flows (by handle), tickets, budgets (by address), identities, addresses, devices, sessions,
 //! outbox; rows of one table by their ids. The order never changes, because nodes of two versions run side by side.
 
+mod borrowed;
 mod budget;
 mod connect;
 mod device;
@@ -23,6 +24,7 @@ mod session;
 mod ticket;
 mod trip;
 mod vault;
+mod wire;
 
 #[cfg(test)]
 mod tests;
@@ -89,12 +91,12 @@ async fn bring_up_to_date(target: &Target) -> Result<usize, OpenError> {
 }
 
 /// What comes of `making` a connection to `target`, which must not take longer than one of the pool's may.
-async fn in_time<T>(
+async fn in_time<T, E: Into<ConnectError>>(
     target: &Target,
-    making: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    making: impl Future<Output = Result<T, E>>,
 ) -> Result<T, OpenError> {
     let made = match timeout(MAKING, making).await {
-        Ok(made) => made.map_err(ConnectError::Driver),
+        Ok(made) => made.map_err(E::into),
         Err(_) => Err(ConnectError::TooSlow),
     };
     made.map_err(|error| OpenError::Database { database: target.name().to_owned(), cause: error.to_string().into() })

@@ -9,7 +9,7 @@ use engine::{Event, Observer, StoreError, Timestamp};
 
 use super::PostgresStore;
 use super::run::{Lent, driver};
-use super::trip::{Trip, command};
+use super::trip::{COMMIT, Trip, alone, command};
 use super::vault;
 use crate::error::unavailable;
 
@@ -60,9 +60,11 @@ impl PostgresStore {
     pub async fn keep_number(&self, number: &NodeNumber, now: Timestamp) -> Result<Option<u32>, StoreError> {
         let lent = self.shared.lend().await?;
         let link = lent.link()?;
-        let kept = vault::renew_node(link, number.number, &number.holder, now).await.map_err(|error| driver(&error))?;
-        let nodes = vault::nodes(link).await.map_err(|error| driver(&error))?;
-        let clock = vault::clock(link).await.map_err(|error| driver(&error))?;
+        let kept = alone(link, vault::renew_node(link, number.number, &number.holder, now))
+            .await
+            .map_err(|error| driver(&error))?;
+        let nodes = alone(link, vault::nodes(link)).await.map_err(|error| driver(&error))?;
+        let clock = alone(link, vault::clock(link)).await.map_err(|error| driver(&error))?;
         lent.give_back();
         compare(now, vault::read_one(&clock, "pg_catalog", "clock")?, self.shared.observer());
         let living = living(&vault::read_nodes(&nodes)?, now).count();
@@ -75,7 +77,8 @@ impl PostgresStore {
     /// `Unavailable`: it is free after [`NODE_LEASE`].
     pub async fn return_number(&self, number: &NodeNumber) -> Result<(), StoreError> {
         let lent = self.shared.lend().await?;
-        let returned = vault::return_node(lent.link()?, number.number, &number.holder).await;
+        let link = lent.link()?;
+        let returned = alone(link, vault::return_node(link, number.number, &number.holder)).await;
         returned.map_err(|error| driver(&error))?;
         lent.give_back();
         Ok(())
@@ -98,8 +101,8 @@ async fn take(
     let number = (0..NUMBERS).find(|number| !living.contains(number));
     let number =
         number.ok_or_else(|| unavailable("1,024 nodes run on this database, and there are no more numbers"))?;
-    vault::take_node(link, number, &holder, now).await.map_err(|error| driver(&error))?;
-    command(link, "COMMIT").await.map_err(|error| driver(&error))?;
+    alone(link, vault::take_node(link, number, &holder, now)).await.map_err(|error| driver(&error))?;
+    alone(link, command(link, COMMIT)).await.map_err(|error| driver(&error))?;
     compare(now, vault::read_one(&answers.take(clock), "pg_catalog", "clock")?, observer);
     Ok(NodeNumber { number, holder })
 }

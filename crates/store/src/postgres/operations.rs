@@ -1,9 +1,12 @@
 //! What each operation must see, with its locks, and how each change is made.
 
+use std::collections::BTreeSet;
+
 use engine::{
     Account, Address, Annotate, Caller, ChangeDevice, ChangeIdentity, ChangeSeen, DeviceId, DeviceProof, DeviceView,
-    EndSessions, EraseIdentity, Flow, FlowId, FlowSeen, Handle, Lease, OpenFlow, Operation, OutboxMessage, Owner,
-    Refresh, Register, Resend, Sessions, Settle, Start, StartSeen, TakeTicket, TicketSeen, Verify, VerifySeen, Write,
+    EndSessions, EraseIdentity, Flow, FlowId, FlowSeen, Handle, IdentityId, Lease, OpenFlow, Operation, OutboxMessage,
+    Owner, Refresh, Register, Resend, Sessions, Settle, Start, StartSeen, TakeTicket, TicketSeen, Verify, VerifySeen,
+    Write,
 };
 
 use super::connect::Link;
@@ -36,7 +39,7 @@ pub(super) struct Present {
     flows: Vec<(Handle, FlowId)>,
     devices: Vec<DeviceId>,
     /// Whether also all flows and tickets are locked that concern whom the operation concerns.
-    pub(super) is_wide: bool,
+    is_wide: bool,
 }
 
 impl Present {
@@ -46,6 +49,17 @@ impl Present {
 
     fn flow(&self, handle: &Handle) -> Option<FlowId> {
         self.flows.iter().find(|(known, _)| known == handle).map(|(_, id)| *id)
+    }
+
+    /// Of whom `writes` remove flows or tickets that are not locked: these come before identities in the order of locks.
+    pub(super) fn unlocked(&self, writes: &[Write]) -> BTreeSet<IdentityId> {
+        let unlocked = |write: &Write| match write {
+            Write::DropFlows { identity, .. } | Write::DropChanges { identity, .. } | Write::DropTickets(identity) => {
+                Some(*identity)
+            }
+            _ => None,
+        };
+        if self.is_wide { BTreeSet::new() } else { writes.iter().filter_map(unlocked).collect() }
     }
 
     fn device(&self, id: DeviceId) -> IsSeen {
@@ -331,8 +345,13 @@ impl Load for Settle {
     }
 }
 
-/// All changes, in their order. A courier delays and settles many messages at a time: one statement changes all of them.
-pub(super) fn apply_all<'a>(link: &'a Link, writes: &'a [Write], present: &Present) -> Vec<Step<'a>> {
+/// Puts down that the flows and tickets of an identity be locked, none of which is waited for.
+pub(super) fn seize(link: &Link, identity: IdentityId) -> [Step; 2] {
+    [flow::seize_of_identity(link, identity), ticket::seize_of_identity(link, identity)]
+}
+
+/// Puts down all changes, in their order. A courier delays and settles many messages at a time: one statement changes all of them.
+pub(super) fn apply_all(link: &Link, writes: &[Write], present: &Present) {
     let runs = writes.chunk_by(|one, next| {
         matches!(
             (one, next),
@@ -340,44 +359,46 @@ pub(super) fn apply_all<'a>(link: &'a Link, writes: &'a [Write], present: &Prese
                 | (Write::SettleMessage { .. }, Write::SettleMessage { .. })
         )
     });
-    runs.filter_map(|run| Some(apply(link, run.first()?, run, present))).collect()
+    for run in runs {
+        let _step = run.first().map(|write| apply(link, write, run, present));
+    }
 }
 
 /// One change of a row; where several of a kind are made by one statement, `run` is all of them.
-fn apply<'a>(link: &'a Link, write: &'a Write, run: &'a [Write], present: &Present) -> Step<'a> {
+fn apply(link: &Link, write: &Write, run: &[Write], present: &Present) -> Step {
     match write {
-        Write::PutFlow(flow) => Box::pin(flow::put(link, flow, present.flow(&flow.handle))),
-        Write::AnnotateFlow { id, memo } => Box::pin(flow::annotate(link, *id, memo)),
-        Write::CountMiss { flow, attempts } => Box::pin(flow::count_miss(link, *flow, *attempts)),
-        Write::PassFlow { flow, identity } => Box::pin(flow::pass(link, *flow, *identity)),
-        Write::DropFlows { identity, except } => Box::pin(flow::drop_all(link, *identity, *except)),
-        Write::DropChanges { identity, address } => Box::pin(flow::drop_changes(link, *identity, address)),
-        Write::AddIdentity(identity) => Box::pin(identity::add(link, identity)),
-        Write::BumpIdentity { id, revision, at } => Box::pin(identity::bump(link, *id, *revision, *at)),
-        Write::PutTraits { id, traits } => Box::pin(identity::put_traits(link, *id, traits)),
-        Write::PutMetadata { id, metadata } => Box::pin(identity::put_metadata(link, *id, metadata)),
-        Write::PutState { id, state } => Box::pin(identity::put_state(link, *id, *state)),
-        Write::DropIdentity(id) => Box::pin(identity::drop(link, *id)),
-        Write::DropAddress(id) => Box::pin(identity::drop_address(link, *id)),
-        Write::AddAddress { project, address } => Box::pin(identity::add_address(link, project, address)),
-        Write::AskAddress { id, at } => Box::pin(identity::ask_address(link, *id, *at)),
-        Write::DoubtAddress(id) => Box::pin(identity::doubt_address(link, *id)),
-        Write::ProveAddress { id, at } => Box::pin(identity::prove_address(link, *id, *at)),
+        Write::PutFlow(flow) => flow::put(link, flow, present.flow(&flow.handle)),
+        Write::AnnotateFlow { id, memo } => flow::annotate(link, *id, memo),
+        Write::CountMiss { flow, attempts } => flow::count_miss(link, *flow, *attempts),
+        Write::PassFlow { flow, identity } => flow::pass(link, *flow, *identity),
+        Write::DropFlows { identity, except } => flow::drop_all(link, *identity, *except),
+        Write::DropChanges { identity, address } => flow::drop_changes(link, *identity, address),
+        Write::AddIdentity(identity) => identity::add(link, identity),
+        Write::BumpIdentity { id, revision, at } => identity::bump(link, *id, *revision, *at),
+        Write::PutTraits { id, traits } => identity::put_traits(link, *id, traits),
+        Write::PutMetadata { id, metadata } => identity::put_metadata(link, *id, metadata),
+        Write::PutState { id, state } => identity::put_state(link, *id, *state),
+        Write::DropIdentity(id) => identity::drop(link, *id),
+        Write::DropAddress(id) => identity::drop_address(link, *id),
+        Write::AddAddress { project, address } => identity::add_address(link, project, address),
+        Write::AskAddress { id, at } => identity::ask_address(link, *id, *at),
+        Write::DoubtAddress(id) => identity::doubt_address(link, *id),
+        Write::ProveAddress { id, at } => identity::prove_address(link, *id, *at),
         Write::DropUnprovenAddresses { identity, except } => {
-            Box::pin(identity::drop_unproven_addresses(link, *identity, *except))
+            identity::drop_unproven_addresses(link, *identity, *except)
         }
-        Write::OpenSession(session) => Box::pin(session::open(link, session)),
-        Write::RotateSession(session) => Box::pin(session::rotate(link, session)),
-        Write::EndSession { id, at } => Box::pin(session::end(link, *id, *at)),
-        Write::EndSessions { identity, at } => Box::pin(session::end_all(link, *identity, *at)),
-        Write::ForgetSessions(identity) => Box::pin(session::forget(link, *identity)),
-        Write::PutDevice(device) => Box::pin(device::put(link, device, present.device(device.id))),
-        Write::SpendTicket { digest, at, session } => Box::pin(ticket::spend(link, digest, *at, *session)),
-        Write::DropTickets(identity) => Box::pin(ticket::drop_all(link, *identity)),
-        Write::PutBudget { project, address, budget } => Box::pin(budget::put(link, project, address, budget)),
-        Write::OweMessage(message) => Box::pin(outbox::owe(link, message)),
-        Write::CancelMessage { id, at } => Box::pin(outbox::cancel(link, *id, *at)),
-        Write::DelayMessage { .. } => Box::pin(outbox::delay(link, run)),
-        Write::SettleMessage { .. } => Box::pin(outbox::settle(link, run)),
+        Write::OpenSession(session) => session::open(link, session),
+        Write::RotateSession(session) => session::rotate(link, session),
+        Write::EndSession { id, at } => session::end(link, *id, *at),
+        Write::EndSessions { identity, at } => session::end_all(link, *identity, *at),
+        Write::ForgetSessions(identity) => session::forget(link, *identity),
+        Write::PutDevice(device) => device::put(link, device, present.device(device.id)),
+        Write::SpendTicket { digest, at, session } => ticket::spend(link, digest, *at, *session),
+        Write::DropTickets(identity) => ticket::drop_all(link, *identity),
+        Write::PutBudget { project, address, budget } => budget::put(link, project, address, budget),
+        Write::OweMessage(message) => outbox::owe(link, message),
+        Write::CancelMessage { id, at } => outbox::cancel(link, *id, *at),
+        Write::DelayMessage { .. } => outbox::delay(link, run),
+        Write::SettleMessage { .. } => outbox::settle(link, run),
     }
 }

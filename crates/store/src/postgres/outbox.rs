@@ -4,12 +4,12 @@ use engine::{
     Delivery, Flow, FlowId, MessageId, MessageKind, MessageQuery, MessageState, OutboxDepth, OutboxMessage, StoreError,
     Timestamp, Write,
 };
-use tokio_postgres::Row;
 
 use super::connect::Link;
 use super::flow;
 use super::row::Cells;
-use super::trip::{Answer, ask, statements};
+use super::trip::{Step, ask, statements};
+use super::wire::Row;
 
 /// The columns of a message, in the order that [`read`] expects, and how many.
 macro_rules! columns {
@@ -93,30 +93,30 @@ pub(super) fn read_depth(rows: &[Row]) -> Result<OutboxDepth, StoreError> {
 }
 
 /// Messages that are due and that nobody else takes, longest due first, locked.
-pub(super) async fn due(link: &Link, now: Timestamp, limit: u32) -> Answer {
-    ask(link, DUE, &[&now.millis(), &i64::from(limit)]).await
+pub(super) fn due(link: &Link, now: Timestamp, limit: u32) -> Step {
+    ask(link, DUE, &[&now.millis(), &i64::from(limit)])
 }
 
 /// The messages of deliveries, locked.
-pub(super) async fn lock(link: &Link, deliveries: &[Delivery]) -> Answer {
+pub(super) fn lock(link: &Link, deliveries: &[Delivery]) -> Step {
     let ids: Vec<i64> = deliveries.iter().map(|delivery| delivery.id.get()).collect();
-    ask(link, LOCK, &[&ids]).await
+    ask(link, LOCK, &[&ids])
 }
 
 /// Messages that were meant to be sent, newest first.
-pub(super) async fn list(link: &Link, query: &MessageQuery) -> Answer {
+pub(super) fn list(link: &Link, query: &MessageQuery) -> Step {
     let address = query.recipient.as_ref().map(engine::Address::as_str);
     let channel = query.recipient.as_ref().map(|recipient| recipient.channel().name());
-    ask(link, LIST, &[&query.after.get(), &address, &channel, &i64::from(query.limit)]).await
+    ask(link, LIST, &[&query.after.get(), &address, &channel, &i64::from(query.limit)])
 }
 
 /// How much is owed.
-pub(super) async fn depth(link: &Link) -> Answer {
-    ask(link, DEPTH, &[]).await
+pub(super) fn depth(link: &Link) -> Step {
+    ask(link, DEPTH, &[])
 }
 
 /// A message is owed.
-pub(super) async fn owe(link: &Link, message: &OutboxMessage) -> Answer {
+pub(super) fn owe(link: &Link, message: &OutboxMessage) -> Step {
     let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 16] = [
         &message.id.get(),
         &message.project.as_str(),
@@ -135,16 +135,16 @@ pub(super) async fn owe(link: &Link, message: &OutboxMessage) -> Answer {
         &message.link,
         &message.replaced_by,
     ];
-    ask(link, OWE, &parameters).await
+    ask(link, OWE, &parameters)
 }
 
 /// A message need not be sent any more, if it is still owed.
-pub(super) async fn cancel(link: &Link, id: MessageId, at: Timestamp) -> Answer {
-    ask(link, CANCEL, &[&id.get(), &at.millis()]).await
+pub(super) fn cancel(link: &Link, id: MessageId, at: Timestamp) -> Step {
+    ask(link, CANCEL, &[&id.get(), &at.millis()])
 }
 
 /// The messages of `DelayMessage`s stay owed, each not before its time.
-pub(super) async fn delay(link: &Link, writes: &[Write]) -> Answer {
+pub(super) fn delay(link: &Link, writes: &[Write]) -> Step {
     let (mut ids, mut due, mut tries, mut errors) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for write in writes {
         let Write::DelayMessage { id, due_at, attempts, error } = write else { continue };
@@ -153,11 +153,11 @@ pub(super) async fn delay(link: &Link, writes: &[Write]) -> Answer {
         tries.push(i64::from(*attempts));
         errors.push(error.as_deref());
     }
-    ask(link, DELAY, &[&ids, &due, &tries, &errors]).await
+    ask(link, DELAY, &[&ids, &due, &tries, &errors])
 }
 
 /// The messages of `SettleMessage`s are not owed any more.
-pub(super) async fn settle(link: &Link, writes: &[Write]) -> Answer {
+pub(super) fn settle(link: &Link, writes: &[Write]) -> Step {
     let (mut ids, mut states, mut times, mut errors) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for write in writes {
         let Write::SettleMessage { id, state, at, error } = write else { continue };
@@ -166,10 +166,10 @@ pub(super) async fn settle(link: &Link, writes: &[Write]) -> Answer {
         times.push(at.millis());
         errors.push(error.as_deref());
     }
-    ask(link, SETTLE, &[&ids, &states, &times, &errors]).await
+    ask(link, SETTLE, &[&ids, &states, &times, &errors])
 }
 
 /// Removes messages that were settled before `before`: at most `limit`.
-pub(super) async fn sweep(link: &Link, before: Timestamp, limit: i64) -> Answer {
-    ask(link, SWEEP, &[&before.millis(), &limit]).await
+pub(super) fn sweep(link: &Link, before: Timestamp, limit: i64) -> Step {
+    ask(link, SWEEP, &[&before.millis(), &limit])
 }

@@ -8,12 +8,12 @@ use engine::{
     ProjectId, Refresh, Refusal, Register, Reply, Resend, SealedKey, Session, SessionId, Settle, Start, Store,
     StoreError, Swept, TakeTicket, Taken, Ticket, Timestamp, Verify,
 };
-use tokio_postgres::{Error, Row};
 
 use super::connect::Link;
 use super::operations::Load;
 use super::run::{Again, Shared, driver};
-use super::trip::{Failure, Step, Trip, command};
+use super::trip::{COMMIT, Failure, Place, Trip, alone, command};
+use super::wire::{Error, Row};
 use super::{PostgresStore, budget, device, flow, identity, outbox, session, ticket, vault};
 use crate::error::unavailable;
 use crate::moment;
@@ -60,7 +60,9 @@ macro_rules! write {
                 let lent = shared.lend().await?;
                 let answered = {
                     let $link = lent.link()?;
-                    in_a_transaction($link, vec![$(Box::pin($step)),+]).await
+                    let mut trip = Trip::begin($link);
+                    let places = vec![$(trip.add($step)),+];
+                    in_a_transaction($link, trip, places).await
                 };
                 match answered {
                     Written::Done(answers) => {
@@ -93,15 +95,13 @@ enum Written {
     Unknown(Error),
 }
 
-/// Sends `steps` as one transaction, which is committed in a trip of its own: what fails before that has certainly left nothing.
-async fn in_a_transaction<'a>(link: &'a Link, steps: Vec<Step<'a>>) -> Written {
-    let mut trip = Trip::begin(link);
-    let places: Vec<_> = steps.into_iter().map(|step| trip.add(step)).collect();
+/// Sends a trip as one transaction, which is committed in a trip of its own: what fails before that has certainly left nothing.
+async fn in_a_transaction(link: &Link, trip: Trip<'_>, places: Vec<Place>) -> Written {
     let mut answers = match trip.run().await {
         Ok(answers) => answers,
         Err(error) => return Written::Undone(error),
     };
-    match command(link, "COMMIT").await {
+    match alone(link, command(link, COMMIT)).await {
         Ok(_) => Written::Done(places.into_iter().map(|place| answers.take(place)).collect()),
         Err(error) => Written::Unknown(error),
     }
@@ -119,8 +119,8 @@ async fn sweep(link: &Link, now: Timestamp, before: Timestamp, sessions_before: 
     let sessions = answers.take(sessions);
     // A device goes with the last of its sessions.
     let devices = session::read_devices(&sessions)?;
-    let devices = device::drop_unused(link, &devices, before).await?;
-    command(link, "COMMIT").await?;
+    let devices = alone(link, device::drop_unused(link, &devices, before)).await?;
+    alone(link, command(link, COMMIT)).await?;
     Ok(Swept {
         flows: answers.take(flows).len(),
         messages: answers.take(messages).len(),
@@ -235,23 +235,23 @@ impl Store for PostgresStore {
     }
 
     fn flow(&self, handle: Handle) -> Reply<'_, Option<Flow>> {
-        look!(self, link => flow::read_one(&flow::by_handle(link, &handle).await?)?)
+        look!(self, link => flow::read_one(&alone(link, flow::by_handle(link, &handle)).await?)?)
     }
 
     fn owner(&self, project: ProjectId, address: Address) -> Reply<'_, Option<Owner>> {
-        look!(self, link => identity::read_owner(&identity::owner(link, &project, &address).await?)?)
+        look!(self, link => identity::read_owner(&alone(link, identity::owner(link, &project, &address)).await?)?)
     }
 
     fn identity(&self, id: IdentityId) -> Reply<'_, Option<Account>> {
-        look!(self, link => identity::read_account(&identity::account(link, id).await?)?)
+        look!(self, link => identity::read_account(&alone(link, identity::account(link, id)).await?)?)
     }
 
     fn identities(&self, project: ProjectId, after: IdentityId, limit: u32) -> Reply<'_, Vec<Account>> {
-        look!(self, link => identity::read_accounts(&identity::list(link, &project, after, limit).await?)?)
+        look!(self, link => identity::read_accounts(&alone(link, identity::list(link, &project, after, limit)).await?)?)
     }
 
     fn sessions(&self, identity: IdentityId, now: Timestamp) -> Reply<'_, Vec<Session>> {
-        look!(self, link => session::read_all(&session::of_identity(link, identity, now).await?)?)
+        look!(self, link => session::read_all(&alone(link, session::of_identity(link, identity, now)).await?)?)
     }
 
     fn device(&self, id: DeviceId, now: Timestamp) -> Reply<'_, Option<DeviceView>> {
@@ -260,26 +260,26 @@ impl Store for PostgresStore {
             let device = trip.add(device::device(link, id));
             let flows = trip.add(flow::of_device(link, id));
             let callers = trip.add(session::of_device(link, id, now));
-            trip.end(link);
+            trip.end();
             let mut answers = trip.run().await?;
             device::read_view(id, &answers.take(device), &answers.take(flows), &answers.take(callers))?
         })
     }
 
     fn caller(&self, id: SessionId) -> Reply<'_, Option<Caller>> {
-        look!(self, link => session::read_callers(&session::caller(link, id).await?)?.pop())
+        look!(self, link => session::read_callers(&alone(link, session::caller(link, id)).await?)?.pop())
     }
 
     fn messages(&self, query: MessageQuery) -> Reply<'_, Vec<(OutboxMessage, Option<Flow>)>> {
-        look!(self, link => outbox::read_with_flows(&outbox::list(link, &query).await?)?)
+        look!(self, link => outbox::read_with_flows(&alone(link, outbox::list(link, &query)).await?)?)
     }
 
     fn outbox_depth(&self) -> Reply<'_, OutboxDepth> {
-        look!(self, link => outbox::read_depth(&outbox::depth(link).await?)?)
+        look!(self, link => outbox::read_depth(&alone(link, outbox::depth(link)).await?)?)
     }
 
     fn signing_keys(&self, project: ProjectId) -> Reply<'_, Vec<SealedKey>> {
-        look!(self, link => vault::read_signing_keys(&vault::signing_keys(link, &project).await?, &project)?)
+        look!(self, link => vault::read_signing_keys(&alone(link, vault::signing_keys(link, &project)).await?, &project)?)
     }
 
     fn add_signing_key(&self, key: SealedKey) -> Reply<'_, ()> {
@@ -288,7 +288,7 @@ impl Store for PostgresStore {
     }
 
     fn meta(&self, name: &'static str) -> Reply<'_, Option<Vec<u8>>> {
-        look!(self, link => vault::read_meta(&vault::meta(link, name).await?)?)
+        look!(self, link => vault::read_meta(&alone(link, vault::meta(link, name)).await?)?)
     }
 
     fn claim_meta(&self, name: &'static str, value: Vec<u8>) -> Reply<'_, Vec<u8>> {
@@ -306,12 +306,11 @@ impl Store for PostgresStore {
     }
 
     fn highest_id(&self) -> Reply<'_, i64> {
-        look!(self, link => vault::read_one(&vault::highest_id(link).await?, "pg_catalog", "highest id")?)
+        look!(self, link => vault::read_one(&alone(link, vault::highest_id(link)).await?, "pg_catalog", "highest id")?)
     }
 
     fn ping(&self) -> Reply<'_, ()> {
-        let read: Reply<'_, bool> =
-            look!(self, link => vault::read_one(&vault::is_writable(link).await?, "pg_catalog", "writable")?);
+        let read: Reply<'_, bool> = look!(self, link => vault::read_one(&alone(link, vault::is_writable(link)).await?, "pg_catalog", "writable")?);
         Box::pin(async { if read.await? { Ok(()) } else { Err(unavailable("the database is read-only")) } })
     }
 }

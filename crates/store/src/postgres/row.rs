@@ -1,8 +1,9 @@
 //! Reading rows: columns by number, text into the engine's words, and an exact word where a value is not what it must be.
 
 use engine::{Address, Channel, ProjectId, StoreError, Timestamp};
-use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
+
+use super::wire::Row;
 
 /// A row of a table, for errors that name the cell.
 pub(super) struct Cells<'a> {
@@ -30,7 +31,7 @@ impl<'a> Cells<'a> {
 
     /// Column `index`, called `column`.
     pub(super) fn get<T: FromSql<'a>>(&self, index: usize, column: &'static str) -> Result<T, StoreError> {
-        self.row.try_get(index).map_err(|_| self.corrupt(column))
+        self.row.try_get(index).ok_or_else(|| self.corrupt(column))
     }
 
     /// A number that fits.

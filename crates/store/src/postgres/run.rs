@@ -9,17 +9,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool::Runtime;
-use deadpool::managed::{Object, Pool, PoolError};
-use engine::{Event, Observer, Operation, StoreError, Write};
+use deadpool::managed::{Object, Pool, PoolError, QueueMode};
+use engine::{Event, Observer, Operation, StoreError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 use tokio::time::timeout;
-use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
 
 use super::connect::{Connector, Link};
-use super::operations::{Breadth, Load, apply_all};
-use super::told;
-use super::trip::{Failure, all, command};
+use super::operations::{Breadth, Load, apply_all, seize};
+use super::trip::{COMMIT, Failure, ROLLBACK, alone, command};
+use super::wire::Error;
 use crate::error::unavailable;
 use crate::moment;
 
@@ -48,6 +47,8 @@ impl Shared {
     pub(super) fn new(connector: Connector, observer: Arc<dyn Observer>) -> Result<Self, String> {
         let pool = Pool::builder(connector)
             .max_size(CONNECTIONS)
+            // The one that was used last knows most by heart, at both ends; those that are not needed stay out of the way.
+            .queue_mode(QueueMode::Lifo)
             .wait_timeout(Some(PATIENCE))
             .runtime(Runtime::Tokio1)
             .build()
@@ -115,7 +116,7 @@ impl Shared {
                 }
                 Attempt::Unknown(error) => {
                     drop(lent);
-                    return Err(unavailable(format!("whether it was committed is not known: {}", told(&error))));
+                    return Err(unavailable(format!("whether it was committed is not known: {error}")));
                 }
             }
         }
@@ -201,7 +202,7 @@ impl Drop for Lent {
 enum Attempt<T> {
     /// It is durable, or changed nothing.
     Done(T),
-    /// It would drop flows or tickets that it has not locked in their turn. It has done nothing.
+    /// It would drop flows or tickets that somebody has, and that it has not locked in their turn. It has done nothing.
     TooNarrow,
     /// It failed and left nothing, and its transaction is over.
     Undone(Failure),
@@ -218,43 +219,41 @@ async fn attempt<O: Load>(link: &Link, operation: &O, breadth: Breadth) -> Attem
         Err(failure) => return undone(link, failure).await,
     };
     let decision = Operation::decide(operation, loaded.seen);
-    let is_too_narrow =
-        breadth == Breadth::Narrow && !loaded.present.is_wide && decision.writes.iter().any(needs_breadth);
-    if decision.writes.is_empty() || is_too_narrow {
-        if let Err(error) = command(link, "ROLLBACK").await {
-            return Attempt::Lost(Failure::Driver(error));
-        }
-        return if is_too_narrow { Attempt::TooNarrow } else { Attempt::Done(decision.outcome) };
-    }
-    let mut steps = apply_all(link, &decision.writes, &loaded.present);
-    steps.push(command(link, "COMMIT"));
-    let mut answers = all(steps).await;
-    let committed = answers.pop().unwrap_or_else(|| Ok(Vec::new()));
-    for answer in answers {
-        let Err(error) = answer else { continue };
-        // The server itself says that this statement failed: the commit behind it became a rollback, or was never read.
-        return if error.as_db_error().is_none() {
-            Attempt::Unknown(error)
-        } else if committed.is_ok() {
-            Attempt::Undone(Failure::Driver(error))
-        } else {
-            Attempt::Lost(Failure::Driver(error))
+    if decision.writes.is_empty() {
+        return match alone(link, command(link, ROLLBACK)).await {
+            Ok(_) => Attempt::Done(decision.outcome),
+            Err(error) => Attempt::Lost(Failure::Driver(error)),
         };
     }
-    match committed {
-        Ok(_) => Attempt::Done(decision.outcome),
-        Err(error) => Attempt::Unknown(error),
+    let unlocked = loaded.present.unlocked(&decision.writes);
+    let seized = unlocked.into_iter().flat_map(|identity| seize(link, identity)).count();
+    apply_all(link, &decision.writes, &loaded.present);
+    let commit = command(link, COMMIT);
+    let Err(failed) = link.exchange().await else { return Attempt::Done(decision.outcome) };
+    match failed.error {
+        // Nothing was sent.
+        Error::Unfit(_) => undone(link, Failure::Driver(failed.error)).await,
+        // Somebody has what is removed. He may wait for what is locked here, so it is not waited for.
+        Error::Said { code, .. }
+            if failed.place < seized && code == SqlState::LOCK_NOT_AVAILABLE && failed.is_usable =>
+        {
+            match alone(link, command(link, ROLLBACK)).await {
+                Ok(_) => Attempt::TooNarrow,
+                Err(error) => Attempt::Lost(Failure::Driver(error)),
+            }
+        }
+        // The server itself says that a statement failed; the commit behind it was not run.
+        Error::Said { .. } if failed.place < commit.place() && failed.is_usable => {
+            undone(link, Failure::Driver(failed.error)).await
+        }
+        Error::Said { .. } if failed.place < commit.place() => Attempt::Lost(Failure::Driver(failed.error)),
+        Error::Said { .. } | Error::Lost(_) => Attempt::Unknown(failed.error),
     }
-}
-
-/// Whether a change removes rows that come before an identity in the order of locks, and that hang on it.
-const fn needs_breadth(write: &Write) -> bool {
-    matches!(write, Write::DropFlows { .. } | Write::DropChanges { .. } | Write::DropTickets(_))
 }
 
 /// Ends the transaction of a load that failed.
 async fn undone<T>(link: &Link, failure: Failure) -> Attempt<T> {
-    match command(link, "ROLLBACK").await {
+    match alone(link, command(link, ROLLBACK)).await {
         Ok(_) => Attempt::Undone(failure),
         Err(_) => Attempt::Lost(failure),
     }
@@ -274,10 +273,10 @@ enum Obstacle {
 }
 
 fn obstacle(error: &Error) -> Obstacle {
-    let Some(state) = error.code() else {
-        // No word of the server: the connection, unless we sent or read what does not fit.
-        let is_ours = error.to_string().contains("serializ") || error.to_string().contains("parameters");
-        return if is_ours { Obstacle::Statement } else { Obstacle::Connection };
+    let state = match error {
+        Error::Said { code, .. } => code,
+        Error::Lost(_) => return Obstacle::Connection,
+        Error::Unfit(_) => return Obstacle::Statement,
     };
     let others = [SqlState::UNIQUE_VIOLATION, SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED];
     let circumstances = [SqlState::LOCK_NOT_AVAILABLE, SqlState::QUERY_CANCELED, SqlState::READ_ONLY_SQL_TRANSACTION];
@@ -296,7 +295,7 @@ fn obstacle(error: &Error) -> Obstacle {
 /// The driver's error as the port says it: what may be better in a moment is `Unavailable`, the rest `Driver`.
 pub(super) fn driver(error: &Error) -> StoreError {
     match obstacle(error) {
-        Obstacle::Others | Obstacle::Connection | Obstacle::Circumstances => unavailable(told(error)),
-        Obstacle::Statement => StoreError::Driver(told(error).into()),
+        Obstacle::Others | Obstacle::Connection | Obstacle::Circumstances => unavailable(error.to_string()),
+        Obstacle::Statement => StoreError::Driver(error.to_string().into()),
     }
 }

@@ -1,12 +1,12 @@
 //! Sessions: loaders and appliers.
 
 use engine::{Account, Caller, DeviceId, IdentityId, Prover, SIGN_INS_SEEN, Session, SessionId, StoreError, Timestamp};
-use tokio_postgres::Row;
 
 use super::connect::Link;
 use super::identity::{address_columns, identity_columns, read_address_behind, read_identity};
 use super::row::Cells;
-use super::trip::{Answer, ask, statements};
+use super::trip::{Step, ask, statements};
+use super::wire::Row;
 
 /// The columns of a session, in the order that [`read`] expects, and how many.
 macro_rules! columns {
@@ -57,9 +57,9 @@ statements! {
     ROTATE = "UPDATE sessions SET generation = $2, rotated_at = $3, previous_rotated_at = $4 WHERE id = $1";
     END = "UPDATE sessions SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL";
     // In the order of their ids, as everybody locks them.
-    END_ALL = "UPDATE sessions SET ended_at = $2 WHERE id IN (SELECT id FROM sessions WHERE identity_id = $1 \
-               AND ended_at IS NULL ORDER BY id FOR UPDATE)";
-    FORGET = "UPDATE sessions SET memo = NULL WHERE id IN (SELECT id FROM sessions WHERE identity_id = $1 ORDER BY id FOR UPDATE)";
+    END_ALL = "UPDATE sessions SET ended_at = $2 WHERE id = ANY(ARRAY(SELECT id FROM sessions WHERE identity_id = $1 \
+               AND ended_at IS NULL ORDER BY id FOR UPDATE))";
+    FORGET = "UPDATE sessions SET memo = NULL WHERE id = ANY(ARRAY(SELECT id FROM sessions WHERE identity_id = $1 ORDER BY id FOR UPDATE))";
     // The oldest first, as with flows: see there.
     SWEEP = "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE id = ANY (ARRAY(SELECT id FROM \
              (SELECT id, expires_at, ended_at FROM sessions ORDER BY id LIMIT 4 * $2::bigint) AS oldest \
@@ -113,18 +113,18 @@ pub(super) fn read_caller(session: &[Row], account: Option<Account>) -> Result<O
 }
 
 /// A session and whose it is.
-pub(super) async fn caller(link: &Link, id: SessionId) -> Answer {
-    ask(link, CALLER, &[&id.get()]).await
+pub(super) fn caller(link: &Link, id: SessionId) -> Step {
+    ask(link, CALLER, &[&id.get()])
 }
 
 /// Who was proved in a session, over or not. That never changes, so it needs no lock.
-pub(super) async fn prover(link: &Link, id: SessionId) -> Answer {
-    ask(link, PROVER, &[&id.get()]).await
+pub(super) fn prover(link: &Link, id: SessionId) -> Step {
+    ask(link, PROVER, &[&id.get()])
 }
 
 /// Who was proved in the newest sessions of a device, over or not. That needs no lock either: a sign-in that is under way is none yet.
-pub(super) async fn provers_at(link: &Link, device: DeviceId) -> Answer {
-    ask(link, PROVERS_AT, &[&device.get(), &i64::from(SIGN_INS_SEEN)]).await
+pub(super) fn provers_at(link: &Link, device: DeviceId) -> Step {
+    ask(link, PROVERS_AT, &[&device.get(), &i64::from(SIGN_INS_SEEN)])
 }
 
 /// Reads who was proved in sessions.
@@ -138,37 +138,37 @@ pub(super) fn read_provers(rows: &[Row]) -> Result<Vec<Prover>, StoreError> {
 }
 
 /// A session, locked.
-pub(super) async fn lock(link: &Link, id: SessionId) -> Answer {
-    ask(link, LOCK, &[&id.get()]).await
+pub(super) fn lock(link: &Link, id: SessionId) -> Step {
+    ask(link, LOCK, &[&id.get()])
 }
 
 /// Whose a session is. That never changes, so it needs no lock.
-pub(super) async fn identity_of(link: &Link, id: SessionId) -> Answer {
-    ask(link, IDENTITY_OF, &[&id.get()]).await
+pub(super) fn identity_of(link: &Link, id: SessionId) -> Step {
+    ask(link, IDENTITY_OF, &[&id.get()])
 }
 
 /// Locks whose a session is.
-pub(super) async fn lock_identity_of(link: &Link, id: SessionId) -> Answer {
-    ask(link, LOCK_IDENTITY_OF, &[&id.get()]).await
+pub(super) fn lock_identity_of(link: &Link, id: SessionId) -> Step {
+    ask(link, LOCK_IDENTITY_OF, &[&id.get()])
 }
 
 /// The sessions of an identity that are not over at `now`, the oldest first.
-pub(super) async fn of_identity(link: &Link, identity: IdentityId, now: Timestamp) -> Answer {
-    ask(link, OF_IDENTITY, &[&identity.get(), &now.millis()]).await
+pub(super) fn of_identity(link: &Link, identity: IdentityId, now: Timestamp) -> Step {
+    ask(link, OF_IDENTITY, &[&identity.get(), &now.millis()])
 }
 
 /// Locks the sessions of a device that were not ended.
-pub(super) async fn lock_of_device(link: &Link, device: DeviceId) -> Answer {
-    ask(link, LOCK_OF_DEVICE, &[&device.get()]).await
+pub(super) fn lock_of_device(link: &Link, device: DeviceId) -> Step {
+    ask(link, LOCK_OF_DEVICE, &[&device.get()])
 }
 
 /// The sessions of a device that are not over at `now` and whose they are, the oldest first.
-pub(super) async fn of_device(link: &Link, device: DeviceId, now: Timestamp) -> Answer {
-    ask(link, OF_DEVICE, &[&device.get(), &now.millis()]).await
+pub(super) fn of_device(link: &Link, device: DeviceId, now: Timestamp) -> Step {
+    ask(link, OF_DEVICE, &[&device.get(), &now.millis()])
 }
 
 /// Somebody is signed in.
-pub(super) async fn open(link: &Link, session: &Session) -> Answer {
+pub(super) fn open(link: &Link, session: &Session) -> Step {
     let device = session.device.map(DeviceId::get);
     let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 13] = [
         &session.id.get(),
@@ -185,33 +185,33 @@ pub(super) async fn open(link: &Link, session: &Session) -> Answer {
         &device,
         &session.memo,
     ];
-    ask(link, OPEN, &parameters).await
+    ask(link, OPEN, &parameters)
 }
 
 /// A session has a new refresh token.
-pub(super) async fn rotate(link: &Link, session: &Session) -> Answer {
+pub(super) fn rotate(link: &Link, session: &Session) -> Step {
     let (rotated_at, previous) = (session.rotated_at.millis(), session.previous_rotated_at.millis());
-    ask(link, ROTATE, &[&session.id.get(), &i64::from(session.generation), &rotated_at, &previous]).await
+    ask(link, ROTATE, &[&session.id.get(), &i64::from(session.generation), &rotated_at, &previous])
 }
 
 /// A session ends.
-pub(super) async fn end(link: &Link, id: SessionId, at: Timestamp) -> Answer {
-    ask(link, END, &[&id.get(), &at.millis()]).await
+pub(super) fn end(link: &Link, id: SessionId, at: Timestamp) -> Step {
+    ask(link, END, &[&id.get(), &at.millis()])
 }
 
 /// All live sessions of an identity end.
-pub(super) async fn end_all(link: &Link, identity: IdentityId, at: Timestamp) -> Answer {
-    ask(link, END_ALL, &[&identity.get(), &at.millis()]).await
+pub(super) fn end_all(link: &Link, identity: IdentityId, at: Timestamp) -> Step {
+    ask(link, END_ALL, &[&identity.get(), &at.millis()])
 }
 
 /// Nothing is noted about the sessions of an identity any more.
-pub(super) async fn forget(link: &Link, identity: IdentityId) -> Answer {
-    ask(link, FORGET, &[&identity.get()]).await
+pub(super) fn forget(link: &Link, identity: IdentityId) -> Step {
+    ask(link, FORGET, &[&identity.get()])
 }
 
 /// Removes sessions that ended before `before`: at most `limit`.
-pub(super) async fn sweep(link: &Link, before: Timestamp, limit: i64) -> Answer {
-    ask(link, SWEEP, &[&before.millis(), &limit]).await
+pub(super) fn sweep(link: &Link, before: Timestamp, limit: i64) -> Step {
+    ask(link, SWEEP, &[&before.millis(), &limit])
 }
 
 /// Reads the devices at which removed sessions were opened.

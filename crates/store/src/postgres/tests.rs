@@ -3,11 +3,15 @@
 use std::sync::Arc;
 
 use engine::{Deaf, Store as _};
-use testkit::cluster::Cluster;
+use testkit::cluster::{Cluster, TestDatabase};
+use tokio::task::JoinSet;
+use tokio_postgres::Client;
 
-use super::connect::{Link, Target};
+use super::connect::{Link, MAKING, SETTINGS, Target};
 use super::migrate::{MIGRATIONS, migrate};
-use super::{STATEMENTS, open};
+use super::trip::{COMMIT, ROLLBACK, Trip, alone, command};
+use super::wire::Error;
+use super::{STATEMENTS, open, vault};
 use crate::error::OpenError;
 
 /// The process's cluster; where PostgreSQL is not installed, which has then been said, the test is over.
@@ -21,12 +25,12 @@ macro_rules! cluster {
 }
 
 /// How the server would run `sql`, as one text.
-async fn plan(link: &Link, sql: &'static str) -> String {
-    let count = link.statement(sql).params().len();
+async fn plan(client: &Client, link: &Link, sql: &'static str) -> String {
+    let count = link.statement(sql).parameters().len();
     let parameters = if count == 0 { String::new() } else { format!("({})", vec!["NULL"; count].join(", ")) };
-    link.client().batch_execute(&format!("PREPARE explained AS {sql}")).await.unwrap();
-    let rows = link.client().query(&format!("EXPLAIN EXECUTE explained{parameters}"), &[]).await.unwrap();
-    link.client().batch_execute("DEALLOCATE explained").await.unwrap();
+    client.batch_execute(&format!("PREPARE explained AS {sql}")).await.unwrap();
+    let rows = client.query(&format!("EXPLAIN EXECUTE explained{parameters}"), &[]).await.unwrap();
+    client.batch_execute("DEALLOCATE explained").await.unwrap();
     rows.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>().join("\n")
 }
 
@@ -77,9 +81,11 @@ async fn no_statement_reads_a_table_from_end_to_end_whether_it_is_empty_or_full(
         );
         assert!(rows == 0 || small == "nodes schema_migrations", "a table is not full: {small}");
         let link = Link::make(&target).await.unwrap();
+        let client = target.connect().await.unwrap();
+        client.batch_execute(SETTINGS).await.unwrap();
         let mut bad = Vec::new();
         for sql in STATEMENTS.iter().copied().flatten().copied() {
-            let plan = plan(&link, sql).await;
+            let plan = plan(&client, &link, sql).await;
             // An index of nothing may be read whole: the plan is made anew when the server has seen the table grow.
             if plan.contains("Seq Scan") || (rows > 0 && has_whole_index(&plan)) {
                 bad.push(format!("{sql}\n{plan}"));
@@ -93,7 +99,7 @@ async fn no_statement_reads_a_table_from_end_to_end_whether_it_is_empty_or_full(
 async fn an_empty_database_is_migrated_once_also_by_many_at_once() {
     let database = cluster!().empty_database().await;
     let url = database.url();
-    let mut tasks = tokio::task::JoinSet::new();
+    let mut tasks = JoinSet::new();
     for _ in 0..4 {
         let url = url.clone();
         tasks.spawn(async move { super::migrate(&url).await.unwrap() });
@@ -138,8 +144,12 @@ async fn what_is_asked_after_all_connections_were_cut_goes_through() {
     let store = open(&database.url(), Arc::new(Deaf)).await.unwrap();
     for round in 0..3 {
         // Several idle connections, each of which the server ends.
-        let pings: Vec<_> = (0..8).map(|_| store.ping()).collect();
-        for ping in super::trip::all(pings).await {
+        let mut pings = JoinSet::new();
+        for _ in 0..8 {
+            let store = Arc::clone(&store);
+            pings.spawn(async move { store.ping().await });
+        }
+        for ping in pings.join_all().await {
             ping.unwrap();
         }
         database.ask(
@@ -151,4 +161,64 @@ async fn what_is_asked_after_all_connections_were_cut_goes_through() {
     }
     store.close().await;
     assert!(matches!(store.ping().await, Err(engine::StoreError::Unavailable(_))), "it is closed");
+}
+
+/// A connection to a new database.
+async fn link(database: &TestDatabase) -> Link {
+    Link::make(&Target::parse(&database.url()).unwrap()).await.unwrap()
+}
+
+#[tokio::test]
+async fn behind_a_statement_that_fails_none_is_run_and_the_connection_goes_on() {
+    let database = cluster!().database().await;
+    let link = link(&database).await;
+    let mut trip = Trip::begin(&link);
+    trip.add(vault::put_meta(&link, "before", b"1"));
+    // A holder has sixteen bytes.
+    trip.add(vault::take_node(&link, 1, b"short", engine::Timestamp::default()));
+    trip.add(vault::put_meta(&link, "behind", b"1"));
+    trip.add(command(&link, COMMIT));
+    let failed = link.exchange().await.map(drop).unwrap_err();
+    assert!(matches!(&failed.error, Error::Said { code, .. } if code.code() == "23514"), "{failed:?}");
+    assert_eq!((failed.place, failed.is_usable), (2, true), "it is the third, behind the beginning");
+    assert!(!failed.error.to_string().contains('\n'), "it is told in one line");
+    let refused = alone(&link, vault::meta(&link, "before")).await.map(drop).unwrap_err();
+    assert!(
+        matches!(&refused, Error::Said { code, .. } if code.code() == "25P02"),
+        "what was begun must be undone: {refused}"
+    );
+    alone(&link, command(&link, ROLLBACK)).await.unwrap();
+    assert_eq!(vault::read_meta(&alone(&link, vault::meta(&link, "before")).await.unwrap()).unwrap(), None);
+    alone(&link, vault::put_meta(&link, "after", b"1")).await.unwrap();
+    assert_eq!(database.ask("SELECT string_agg(name, ',') FROM project_meta"), "after");
+}
+
+#[tokio::test]
+async fn a_trip_may_ask_and_answer_more_than_a_socket_holds() {
+    let database = cluster!().database().await;
+    let link = link(&database).await;
+    let large = vec![7; 1 << 20];
+    let mut trip = Trip::begin(&link);
+    let mut places = Vec::new();
+    for _ in 0..24 {
+        trip.add(vault::put_meta(&link, "large", &large));
+        places.push(trip.add(vault::meta(&link, "large")));
+    }
+    trip.end();
+    let mut answers =
+        tokio::time::timeout(MAKING, trip.run()).await.expect("neither side waits for the other").unwrap();
+    for place in places {
+        let read = vault::read_meta(&answers.take(place)).unwrap();
+        assert!(read.is_some_and(|read| read == large));
+    }
+}
+
+#[tokio::test]
+async fn a_socket_of_this_machine_leads_there_too() {
+    let cluster = cluster!();
+    let database = cluster.database().await;
+    let store = open(&database.socket_url(), Arc::new(Deaf)).await.unwrap();
+    store.put_meta("mark", b"1".to_vec()).await.unwrap();
+    assert_eq!(database.ask("SELECT count(*) FROM project_meta"), "1");
+    store.close().await;
 }

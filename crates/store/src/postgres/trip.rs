@@ -1,30 +1,20 @@
 //! One trip to the database: several statements sent one behind the other without waiting, and all their answers.
 //!
 //! The server runs them in the order in which they were sent, each on what was committed when it began: a statement behind one that
-//! waited for a lock sees what the lock's holder wrote.
-
-use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+//! waited for a lock sees what the lock's holder wrote. Behind one that fails none is run.
 
 use engine::StoreError;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Error, Row};
 
 use super::connect::Link;
 use super::run::driver;
+use super::wire::{Error, Failed, Row};
 use crate::error::unavailable;
-
-/// What a statement answers.
-pub(super) type Answer = Result<Vec<Row>, Error>;
-
-/// A statement that is sent when it is first polled.
-pub(super) type Step<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
 
 /// Why an operation did not come to its decision.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// The driver or the server said so.
+    /// The connection or the server said so.
     Driver(Error),
     /// A value is not what it must be.
     Stored(StoreError),
@@ -49,6 +39,12 @@ impl From<Error> for Failure {
     }
 }
 
+impl From<Failed> for Failure {
+    fn from(failed: Failed) -> Self {
+        Self::Driver(failed.error)
+    }
+}
+
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         Self::Stored(error)
@@ -64,14 +60,38 @@ macro_rules! statements {
 }
 pub(super) use statements;
 
-/// Sends the statement `sql`, which a module has declared.
-pub(super) async fn ask(link: &Link, sql: &'static str, parameters: &[&(dyn ToSql + Sync)]) -> Answer {
-    link.client().query(link.statement(sql), parameters).await
+const BEGIN: &str = "BEGIN";
+const LOOK: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+pub(super) const COMMIT: &str = "COMMIT";
+pub(super) const ROLLBACK: &str = "ROLLBACK";
+
+/// What begins and ends transactions.
+pub(super) const COMMANDS: &[&str] = &[BEGIN, LOOK, COMMIT, ROLLBACK];
+
+/// A statement that is put down to be sent with the next trip: its place in that.
+#[derive(Clone, Copy)]
+pub(super) struct Step(usize);
+
+impl Step {
+    /// How many are sent before it.
+    pub(super) const fn place(self) -> usize {
+        self.0
+    }
 }
 
-/// The statements of a trip, in their order.
+/// Puts down the statement `sql`, which a module has declared.
+pub(super) fn ask(link: &Link, sql: &'static str, parameters: &[&(dyn ToSql + Sync)]) -> Step {
+    Step(link.wire().ask(link.statement(sql), parameters))
+}
+
+/// Puts down one of [`COMMANDS`].
+pub(super) fn command(link: &Link, sql: &'static str) -> Step {
+    ask(link, sql, &[])
+}
+
+/// The statements of a trip: all that are put down until it runs.
 pub(super) struct Trip<'a> {
-    steps: Vec<Step<'a>>,
+    link: &'a Link,
 }
 
 /// The place of a statement in its trip.
@@ -84,28 +104,35 @@ pub(super) struct Answers(Vec<Vec<Row>>);
 impl<'a> Trip<'a> {
     /// A trip that begins a transaction.
     pub(super) fn begin(link: &'a Link) -> Self {
-        Self { steps: vec![command(link, "BEGIN")] }
+        Self::with(link, BEGIN)
     }
 
     /// A trip whose statements all see one state of the database and change nothing; it must be ended.
     pub(super) fn look(link: &'a Link) -> Self {
-        Self { steps: vec![command(link, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")] }
+        Self::with(link, LOOK)
+    }
+
+    fn with(link: &'a Link, beginning: &'static str) -> Self {
+        link.wire().clear();
+        let mut trip = Self { link };
+        let _place = trip.add(command(link, beginning));
+        trip
     }
 
     /// Ends the transaction behind the statements.
-    pub(super) fn end(&mut self, link: &'a Link) {
-        self.steps.push(command(link, "COMMIT"));
+    pub(super) fn end(&mut self) {
+        let _place = self.add(command(self.link, COMMIT));
     }
 
-    /// Puts a statement behind the others.
-    pub(super) fn add(&mut self, step: impl Future<Output = Answer> + Send + 'a) -> Place {
-        self.steps.push(Box::pin(step));
-        Place(self.steps.len() - 1)
+    /// Where to find what a statement of this trip answers.
+    #[expect(clippy::unused_self, reason = "a statement is put down for the trip that is being made")]
+    pub(super) fn add(&mut self, step: Step) -> Place {
+        Place(step.0)
     }
 
-    /// Sends them. What the first one says that fails is the answer: those behind it only say that the transaction is aborted.
+    /// Sends them.
     pub(super) async fn run(self) -> Result<Answers, Error> {
-        all(self.steps).await.into_iter().collect::<Result<_, _>>().map(Answers)
+        self.link.exchange().await.map(Answers).map_err(|failed| failed.error)
     }
 }
 
@@ -121,41 +148,8 @@ impl Answers {
     }
 }
 
-/// A statement without parameters and rows.
-pub(super) fn command<'a>(link: &'a Link, sql: &'static str) -> Step<'a> {
-    Box::pin(async move { link.client().batch_execute(sql).await.map(|()| Vec::new()) })
-}
-
-/// Starts `steps` in their order without waiting, and gives what each came to.
-pub(super) fn all<'a, T: Send + Unpin + 'a>(
-    steps: Vec<Pin<Box<dyn Future<Output = T> + Send + 'a>>>,
-) -> impl Future<Output = Vec<T>> + Send + 'a {
-    let answers = steps.iter().map(|_| None).collect();
-    All { steps: steps.into_iter().map(Some).collect(), answers }
-}
-
-struct All<'a, T> {
-    steps: Vec<Option<Pin<Box<dyn Future<Output = T> + Send + 'a>>>>,
-    answers: Vec<Option<T>>,
-}
-
-impl<T: Unpin> Future for All<'_, T> {
-    type Output = Vec<T>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Vec<T>> {
-        let Self { steps, answers } = &mut *self;
-        let mut is_done = true;
-        // In their order, each time: the first time that is the order in which they are sent.
-        for (step, answer) in steps.iter_mut().zip(answers.iter_mut()) {
-            let Some(running) = step else { continue };
-            match running.as_mut().poll(context) {
-                Poll::Ready(answered) => {
-                    *answer = Some(answered);
-                    *step = None;
-                }
-                Poll::Pending => is_done = false,
-            }
-        }
-        if is_done { Poll::Ready(answers.drain(..).flatten().collect()) } else { Poll::Pending }
-    }
+/// Sends a statement by itself, and gives its rows.
+pub(super) async fn alone(link: &Link, step: Step) -> Result<Vec<Row>, Error> {
+    let mut answers = link.exchange().await.map(Answers).map_err(|failed| failed.error)?;
+    Ok(answers.take(Place(step.0)))
 }

@@ -1,11 +1,11 @@
 //! Signing keys, what the installation knows about itself, and the nodes that run: loaders and appliers.
 
 use engine::{Algorithm, ProjectId, SealedKey, StoreError, Timestamp};
-use tokio_postgres::Row;
 
 use super::connect::Link;
 use super::row::Cells;
-use super::trip::{Answer, ask, statements};
+use super::trip::{Step, ask, statements};
+use super::wire::Row;
 
 statements! {
     SIGNING_KEYS = "SELECT kid, algorithm, slot, created_at, sealed FROM signing_keys WHERE project = $1 ORDER BY slot, algorithm";
@@ -29,8 +29,8 @@ statements! {
 }
 
 /// The signing keys of a project, oldest first.
-pub(super) async fn signing_keys(link: &Link, project: &ProjectId) -> Answer {
-    ask(link, SIGNING_KEYS, &[&project.as_str()]).await
+pub(super) fn signing_keys(link: &Link, project: &ProjectId) -> Step {
+    ask(link, SIGNING_KEYS, &[&project.as_str()])
 }
 
 /// Reads the signing keys of a project.
@@ -51,14 +51,14 @@ pub(super) fn read_signing_keys(rows: &[Row], project: &ProjectId) -> Result<Vec
 }
 
 /// Adds a signing key unless its slot is taken.
-pub(super) async fn add_signing_key(link: &Link, key: &SealedKey) -> Answer {
+pub(super) fn add_signing_key(link: &Link, key: &SealedKey) -> Step {
     let (project, algorithm, slot) = (key.project.as_str(), key.algorithm.name(), i64::from(key.slot));
-    ask(link, ADD_SIGNING_KEY, &[&project, &algorithm, &slot, &key.kid, &key.created_at.millis(), &key.sealed]).await
+    ask(link, ADD_SIGNING_KEY, &[&project, &algorithm, &slot, &key.kid, &key.created_at.millis(), &key.sealed])
 }
 
 /// The value kept under `name`.
-pub(super) async fn meta(link: &Link, name: &str) -> Answer {
-    ask(link, META, &[&name]).await
+pub(super) fn meta(link: &Link, name: &str) -> Step {
+    ask(link, META, &[&name])
 }
 
 /// Reads a value that there may be.
@@ -67,23 +67,23 @@ pub(super) fn read_meta(rows: &[Row]) -> Result<Option<Vec<u8>>, StoreError> {
 }
 
 /// Keeps `value` under `name` if nothing was there.
-pub(super) async fn claim_meta(link: &Link, name: &str, value: &[u8]) -> Answer {
-    ask(link, CLAIM_META, &[&name, &value]).await
+pub(super) fn claim_meta(link: &Link, name: &str, value: &[u8]) -> Step {
+    ask(link, CLAIM_META, &[&name, &value])
 }
 
 /// Keeps `value` under `name`, whatever was there.
-pub(super) async fn put_meta(link: &Link, name: &str, value: &[u8]) -> Answer {
-    ask(link, PUT_META, &[&name, &value]).await
+pub(super) fn put_meta(link: &Link, name: &str, value: &[u8]) -> Step {
+    ask(link, PUT_META, &[&name, &value])
 }
 
 /// The highest id of any row.
-pub(super) async fn highest_id(link: &Link) -> Answer {
-    ask(link, HIGHEST_ID, &[]).await
+pub(super) fn highest_id(link: &Link) -> Step {
+    ask(link, HIGHEST_ID, &[])
 }
 
 /// Whether a write would go through.
-pub(super) async fn is_writable(link: &Link) -> Answer {
-    ask(link, IS_WRITABLE, &[]).await
+pub(super) fn is_writable(link: &Link) -> Step {
+    ask(link, IS_WRITABLE, &[])
 }
 
 /// Reads one value of a table.
@@ -96,13 +96,13 @@ where
 }
 
 /// Keeps all other nodes from taking a number until the transaction ends.
-pub(super) async fn lock_nodes(link: &Link) -> Answer {
-    ask(link, LOCK_NODES, &[]).await
+pub(super) fn lock_nodes(link: &Link) -> Step {
+    ask(link, LOCK_NODES, &[])
 }
 
 /// The nodes: their numbers, and when each was last heard of.
-pub(super) async fn nodes(link: &Link) -> Answer {
-    ask(link, NODES, &[]).await
+pub(super) fn nodes(link: &Link) -> Step {
+    ask(link, NODES, &[])
 }
 
 /// Reads the nodes.
@@ -116,21 +116,21 @@ pub(super) fn read_nodes(rows: &[Row]) -> Result<Vec<(i64, Timestamp)>, StoreErr
 }
 
 /// A node has a number.
-pub(super) async fn take_node(link: &Link, number: i64, holder: &[u8], now: Timestamp) -> Answer {
-    ask(link, TAKE_NODE, &[&number, &holder, &now.millis()]).await
+pub(super) fn take_node(link: &Link, number: i64, holder: &[u8], now: Timestamp) -> Step {
+    ask(link, TAKE_NODE, &[&number, &holder, &now.millis()])
 }
 
 /// It has it still.
-pub(super) async fn renew_node(link: &Link, number: i64, holder: &[u8], now: Timestamp) -> Answer {
-    ask(link, RENEW_NODE, &[&number, &holder, &now.millis()]).await
+pub(super) fn renew_node(link: &Link, number: i64, holder: &[u8], now: Timestamp) -> Step {
+    ask(link, RENEW_NODE, &[&number, &holder, &now.millis()])
 }
 
 /// It does not need it any more.
-pub(super) async fn return_node(link: &Link, number: i64, holder: &[u8]) -> Answer {
-    ask(link, RETURN_NODE, &[&number, &holder]).await
+pub(super) fn return_node(link: &Link, number: i64, holder: &[u8]) -> Step {
+    ask(link, RETURN_NODE, &[&number, &holder])
 }
 
 /// What time the database has: only to tell an operator whose clock is wrong.
-pub(super) async fn clock(link: &Link) -> Answer {
-    ask(link, CLOCK, &[]).await
+pub(super) fn clock(link: &Link) -> Step {
+    ask(link, CLOCK, &[])
 }

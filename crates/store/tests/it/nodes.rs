@@ -94,6 +94,7 @@ macro_rules! nodes {
 }
 
 mod guesses;
+mod proofs;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn st_05_of_sixteen_right_answers_at_three_nodes_exactly_one_passes() {
