@@ -41,7 +41,7 @@ async fn a_code_read_in_a_real_mail_signs_in() {
     assert!(matches!(verify(&mut client, &flow, &code).await, Verdict::Token(_)));
     server.is_secret(&code);
     server.is_secret(&flow);
-    server.wait_for_metric("countersign_deliveries_total", &[r#"outcome="sent""#], 1).await;
+    server.wait_for_count("countersign_deliveries_total", &[r#"outcome="sent""#], 1).await;
     assert_eq!(server.metrics().await.sum("countersign_outbox_depth", &[]), 0);
     server.stop().await;
 }
@@ -56,8 +56,8 @@ async fn a_recipient_that_is_refused_disturbs_nobody_else() {
     }
     mailbox.wait_for("ada@example.com", 1, PATIENCE).await;
     mailbox.wait_for("bob@example.com", 1, PATIENCE).await;
-    server.wait_for_metric("countersign_deliveries_total", &[r#"outcome="refused""#], 1).await;
-    server.wait_for_metric("countersign_deliveries_total", &[r#"outcome="sent""#], 2).await;
+    server.wait_for_count("countersign_deliveries_total", &[r#"outcome="refused""#], 1).await;
+    server.wait_for_count("countersign_deliveries_total", &[r#"outcome="sent""#], 2).await;
     // It is not owed any more, and not tried again; the one who asked was told nothing else than the others.
     assert_eq!(server.metrics().await.sum("countersign_outbox_depth", &[]), 0);
     assert_eq!(deliveries(&server, "deferred").await, 0);
@@ -78,7 +78,7 @@ async fn a_mail_that_is_put_off_arrives_later() {
     assert!(began.elapsed() >= Duration::from_secs(2), "{:?}", began.elapsed());
     assert!(answered < Duration::from_secs(2), "mail never holds up a request: {answered:?}");
     assert!(matches!(verify(&mut server.client(), &flow, &code_in(&mail)).await, Verdict::Token(_)));
-    server.wait_for_metric("countersign_deliveries_total", &[r#"outcome="sent""#], 1).await;
+    server.wait_for_count("countersign_deliveries_total", &[r#"outcome="sent""#], 1).await;
     assert_eq!(deliveries(&server, "deferred").await, 1);
     server.stop().await;
 }
@@ -189,7 +189,7 @@ async fn a_mail_is_not_sent_after_its_codes_life() {
     mailbox.add_rule(Rule::answer(Stage::Mail, "451 4.3.0 not now")).await;
     let flow = start(&mut server.client(), "late@example.com").await;
     let code = code_to(&mut server.client(), "late@example.com").await;
-    server.wait_for_metric("countersign_deliveries_total", &[r#"outcome="deferred""#], 1).await;
+    server.wait_for_count("countersign_deliveries_total", &[r#"outcome="deferred""#], 1).await;
     server.kill().await;
     // Nine and a half minutes go by; so that less than a minute is left. (Times are milliseconds.)
     let ago = 570_000;

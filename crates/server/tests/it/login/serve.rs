@@ -155,9 +155,9 @@ async fn stays_owed(server: &Server, mailbox: &Mailbox) {
     let began = Instant::now();
     start(&mut server.client(), "ada@example.com").await;
     assert!(began.elapsed() < Duration::from_secs(5), "mail never holds up a request");
-    server.wait_for_metric("countersign_deliveries_total", &[r#"outcome="deferred""#], 1).await;
+    server.wait_for_count("countersign_deliveries_total", &[r#"outcome="deferred""#], 1).await;
     // Tried again, and refused again.
-    server.wait_for_metric("countersign_deliveries_total", &[r#"outcome="deferred""#], 2).await;
+    server.wait_for_count("countersign_deliveries_total", &[r#"outcome="deferred""#], 2).await;
     assert_eq!(server.metrics().await.sum("countersign_outbox_depth", &[]), 1);
     assert!(mailbox.offered().await.is_empty());
     for said in mailbox.transcripts().await {
