@@ -53,7 +53,7 @@ fn median(times: Vec<Duration>) -> Duration {
 /// How far apart the times in the middle are, a tenth of all: where the machine is busy, chance alone puts the median of some hundred
 /// anywhere among them.
 fn middle(times: Vec<Duration>) -> Duration {
-    at(times.clone(), 55) - at(times, 45)
+    at(times.clone(), 55).abs_diff(at(times, 45))
 }
 
 fn at(mut times: Vec<Duration>, percent: usize) -> Duration {
