@@ -281,15 +281,30 @@ impl Server {
     /// Waits until a metric has `value`. Labels are given as they are printed, as in `op="start"`.
     ///
     /// # Panics
-    /// If it has not after 30 seconds.
+    /// If it has another one and has not changed for 30 seconds.
     pub async fn wait_for_metric(&self, name: &str, labels: &[&str], value: u64) {
-        let deadline = Instant::now() + PATIENCE;
+        self.wait_for_value(name, labels, |found| found == value).await;
+    }
+
+    /// Waits until something was counted `count` times or more: whoever looks too late would never see the count itself.
+    ///
+    /// # Panics
+    /// If it was not, and has not been counted for 30 seconds.
+    pub async fn wait_for_count(&self, name: &str, labels: &[&str], count: u64) {
+        self.wait_for_value(name, labels, |found| found >= count).await;
+    }
+
+    async fn wait_for_value(&self, name: &str, labels: &[&str], is_awaited: impl Fn(u64) -> bool) {
+        let (mut last, mut changed) = (None, Instant::now());
         loop {
             let found = self.metrics().await.sum(name, labels);
-            if found == value {
+            if is_awaited(found) {
                 return;
             }
-            assert!(Instant::now() < deadline, "{name} {labels:?} is {found}, not {value}");
+            if last.replace(found) != Some(found) {
+                changed = Instant::now();
+            }
+            assert!(changed.elapsed() < PATIENCE, "{name} {labels:?} stays {found}");
             sleep(Duration::from_millis(20)).await;
         }
     }

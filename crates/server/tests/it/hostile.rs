@@ -60,7 +60,7 @@ async fn said_before_closing(server: &Server, bytes: &[u8]) -> (String, Duration
     // It may close while we write.
     let _written = stream.write_all(bytes).await;
     let mut said = Vec::new();
-    let closed = timeout(Duration::from_secs(15), stream.read_to_end(&mut said)).await;
+    let closed = timeout(Duration::from_secs(25), stream.read_to_end(&mut said)).await;
     assert!(closed.is_ok(), "the connection is closed");
     (String::from_utf8_lossy(&said).into_owned(), began.elapsed())
 }
@@ -93,7 +93,7 @@ async fn st_46_who_holds_a_connection_for_nothing_loses_it() {
         ("a preface only", preface_only.1),
         ("dribbling", dribbling),
     ] {
-        assert!(took > Duration::from_secs(4) && took < Duration::from_secs(12), "{what}: {took:?}");
+        assert!(took > Duration::from_secs(4) && took < Duration::from_secs(20), "{what}: {took:?}");
     }
     // Nothing is said to who has said nothing.
     assert_eq!(silent.0, "");

@@ -31,7 +31,7 @@ async fn st_24_at_trace_the_log_holds_no_code_no_token_and_no_whole_address() {
         secrets.extend([flow, code, token]);
     }
     secrets.push(start(&mut client, "refused@example.com").await);
-    server.wait_for_metric("countersign_deliveries_total", &[r#"outcome="refused""#], 1).await;
+    server.wait_for_count("countersign_deliveries_total", &[r#"outcome="refused""#], 1).await;
     let (flow, code) = (secrets[0].clone(), secrets[1].clone());
     for request in [
         Request::post(&format!("{VERIFY}?code={code}"), format!(r#"{{"auth_flow_token":"{flow}","code":{code}}}"#)),

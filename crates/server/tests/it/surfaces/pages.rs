@@ -53,6 +53,7 @@ async fn st_40_a_page_of_another_site_brings_no_code_and_asks_for_none_where_coo
         // Where there are none, a page of another site has nothing to send that is anybody's but its own.
         assert_eq!(stage.bring(&live, &code).await, Verdict::Passed, "{}", entry.name);
         stage.proved(&live, &address);
+        stage.mailed().await;
         assert_eq!(stage.codes_to(&address, 1).await.len(), 1, "{}: nothing more was sent", entry.name);
     }
     stage.stop("SELECT 0").await;
