@@ -9,27 +9,36 @@ use crate::error::OpenError;
 use crate::postgres::{self, PostgresStore};
 use crate::sqlite::{self, SqliteStore};
 
+/// How many connections a node has to a PostgreSQL database at most, unless told otherwise: more take each other's time where the
+/// database is near and has few cores, as `docs/scaling.md` shows.
+pub const CONNECTIONS: u16 = 8;
+
 /// Where a database is.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Location {
     /// An SQLite file.
     File(PathBuf),
-    /// A PostgreSQL database, by its URL, which may hold a password.
-    Url(String),
+    /// A PostgreSQL database.
+    Url {
+        /// Its URL, which may hold a password.
+        url: String,
+        /// How many connections a node may have to it.
+        connections: u16,
+    },
 }
 
 impl Location {
-    /// Reads a `postgres://` URL, or else the path of a file.
+    /// Reads a `postgres://` URL, to which there may be [`CONNECTIONS`], or else the path of a file.
     pub fn parse(text: &str) -> Self {
         let is_url = text.starts_with("postgres://") || text.starts_with("postgresql://");
-        if is_url { Self::Url(text.to_owned()) } else { Self::File(text.into()) }
+        if is_url { Self::Url { url: text.to_owned(), connections: CONNECTIONS } } else { Self::File(text.into()) }
     }
 
     /// What the database there is called in metrics.
     pub const fn backend(&self) -> &'static str {
         match self {
             Self::File(_) => "sqlite",
-            Self::Url(_) => "postgres",
+            Self::Url { .. } => "postgres",
         }
     }
 
@@ -37,7 +46,7 @@ impl Location {
     pub fn file(&self) -> Option<&Path> {
         match self {
             Self::File(path) => Some(path),
-            Self::Url(_) => None,
+            Self::Url { .. } => None,
         }
     }
 }
@@ -46,7 +55,7 @@ impl std::fmt::Debug for Location {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::File(path) => path.fmt(formatter),
-            Self::Url(_) => formatter.write_str("postgres://…"),
+            Self::Url { .. } => formatter.write_str("postgres://…"),
         }
     }
 }
@@ -74,7 +83,9 @@ pub async fn open(location: &Location, observer: Arc<dyn Observer>) -> Result<Da
             Ok(Database::Sqlite(opened?))
         }
         // Boxed: what a driver needs to connect is large, and would be so in whoever waits for this.
-        Location::Url(url) => Ok(Database::Postgres(Box::pin(postgres::open(url, observer)).await?)),
+        Location::Url { url, connections } => {
+            Ok(Database::Postgres(Box::pin(postgres::open(url, *connections, observer)).await?))
+        }
     }
 }
 
@@ -91,7 +102,7 @@ pub async fn migrate(location: &Location) -> Result<usize, OpenError> {
             let migrating = tokio::task::spawn_blocking(move || sqlite::migrate(&path));
             migrating.await.map_err(|error| OpenError::Thread { cause: std::io::Error::other(error) })?
         }
-        Location::Url(url) => Box::pin(postgres::migrate(url)).await,
+        Location::Url { url, .. } => Box::pin(postgres::migrate(url)).await,
     }
 }
 

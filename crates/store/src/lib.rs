@@ -12,9 +12,9 @@ mod sqlite;
 
 use std::time::Instant;
 
-pub use database::{Database, Location, migrate, open};
+pub use database::{CONNECTIONS, Database, Location, migrate, open};
 pub use error::OpenError;
-pub use postgres::{NODE_LEASE, NodeNumber, PostgresStore, open as open_postgres};
+pub use postgres::{NODE_LEASE, NodeNumber, PostgresStore};
 pub use sqlite::{SqliteStore, open as open_sqlite};
 
 /// The moment, for measuring how long something took or may take; never a time that is stored or decided upon.

@@ -92,7 +92,7 @@ impl Cluster {
         cluster.start().await;
         done(&mut cluster.psql("postgres", &format!("CREATE DATABASE {TEMPLATE}")));
         let url = cluster.url(TEMPLATE);
-        store::migrate(&store::Location::Url(url)).await.expect("the schema can be made");
+        store::migrate(&store::Location::parse(&url)).await.expect("the schema can be made");
         Some(Arc::new(cluster))
     }
 

@@ -366,7 +366,7 @@ async fn open(place: &Place, events: &Arc<Events>, clock: &ManualClock) -> (Open
     let location = match place {
         Place::Memory(store) => return (Opened::Memory(Arc::clone(store)), None),
         Place::Folder(folder) => Location::File(database(folder)),
-        Place::Cluster(database) => Location::Url(database.url()),
+        Place::Cluster(database) => Location::parse(&database.url()),
     };
     let opened = store::open(&location, Arc::clone(events) as Arc<dyn Observer>).await.expect("the store opens");
     let number = match &opened {

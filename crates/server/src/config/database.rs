@@ -9,8 +9,23 @@ use store::Location;
 use super::raw::RawDatabase;
 use super::{ConfigError, secrets};
 
+/// The most connections that may be asked for: more than PostgreSQL is good at.
+const MOST_CONNECTIONS: u16 = 1_000;
+
 /// What the section `database` means; files are found from `folder`.
 pub(super) fn location(raw: &RawDatabase, folder: &Path) -> Result<Location, ConfigError> {
+    let location = place(raw, folder)?;
+    match (location, raw.connections) {
+        (location, None) => Ok(location),
+        (Location::File(_), Some(_)) => Err(ConfigError::new("database.connections goes with database.url")),
+        (Location::Url { url, .. }, Some(connections @ 1..=MOST_CONNECTIONS)) => Ok(Location::Url { url, connections }),
+        (Location::Url { .. }, Some(_)) => {
+            Err(ConfigError::new(format!("database.connections must be between 1 and {MOST_CONNECTIONS}")))
+        }
+    }
+}
+
+fn place(raw: &RawDatabase, folder: &Path) -> Result<Location, ConfigError> {
     match (&raw.path, &raw.url, &raw.password_file) {
         (Some(path), None, None) => Ok(Location::File(folder.join(path))),
         (None, Some(url), None) => from_url("database", url),
@@ -28,7 +43,7 @@ pub(super) fn location(raw: &RawDatabase, folder: &Path) -> Result<Location, Con
 pub(super) fn from_url(key: &str, url: &str) -> Result<Location, ConfigError> {
     match Location::parse(url) {
         Location::File(_) => Err(ConfigError::new(format!("{key} must be a url that begins with postgres://"))),
-        location @ Location::Url(_) => Ok(location),
+        location @ Location::Url { .. } => Ok(location),
     }
 }
 

@@ -60,6 +60,7 @@ pub(super) struct RawDatabase {
     pub(super) path: Option<PathBuf>,
     pub(super) url: Option<String>,
     pub(super) password_file: Option<PathBuf>,
+    pub(super) connections: Option<u16>,
 }
 
 /// The table.
@@ -69,6 +70,7 @@ struct RawDatabaseTable {
     path: Option<PathBuf>,
     url: Option<String>,
     password_file: Option<PathBuf>,
+    connections: Option<u16>,
 }
 
 impl TryFrom<Value> for RawDatabase {
@@ -76,11 +78,11 @@ impl TryFrom<Value> for RawDatabase {
 
     fn try_from(value: Value) -> Result<Self, String> {
         if let Value::String(url) = value {
-            return Ok(Self { path: None, url: Some(url), password_file: None });
+            return Ok(Self { path: None, url: Some(url), password_file: None, connections: None });
         }
-        let RawDatabaseTable { path, url, password_file } =
+        let RawDatabaseTable { path, url, password_file, connections } =
             value.try_into().map_err(|error: toml::de::Error| one_line(&error))?;
-        Ok(Self { path, url, password_file })
+        Ok(Self { path, url, password_file, connections })
     }
 }
 

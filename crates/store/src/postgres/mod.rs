@@ -61,18 +61,23 @@ pub struct PostgresStore {
     shared: Arc<Shared>,
 }
 
-/// Opens the store in the PostgreSQL database at `url`, and brings its schema up to date.
+/// Opens the store in the PostgreSQL database at `url`, and brings its schema up to date. At most `connections` are made.
 ///
 /// # Refusals
 ///
 /// See [`OpenError`]; a database that is refused is left as it was.
-pub async fn open(url: &str, observer: Arc<dyn Observer>) -> Result<Arc<PostgresStore>, OpenError> {
+pub(crate) async fn open(
+    url: &str,
+    connections: u16,
+    observer: Arc<dyn Observer>,
+) -> Result<Arc<PostgresStore>, OpenError> {
     let target = Target::parse(url)?;
     bring_up_to_date(&target).await?;
     // The first connection shows whether everything the schema should have is there.
     let link = in_time(&target, Link::make(&target)).await?;
     drop(link);
-    let shared = Shared::new(Connector::new(target), observer).map_err(|problem| OpenError::Url { problem })?;
+    let shared =
+        Shared::new(Connector::new(target), connections, observer).map_err(|problem| OpenError::Url { problem })?;
     Ok(Arc::new(PostgresStore { shared: Arc::new(shared) }))
 }
 

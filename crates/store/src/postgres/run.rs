@@ -22,9 +22,6 @@ use super::wire::Error;
 use crate::error::unavailable;
 use crate::moment;
 
-/// How many connections a node has at most.
-const CONNECTIONS: usize = 16;
-
 /// How many operations and reads may be under way or wait.
 const WAITING: u32 = 4_096;
 
@@ -44,9 +41,9 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(connector: Connector, observer: Arc<dyn Observer>) -> Result<Self, String> {
+    pub(super) fn new(connector: Connector, connections: u16, observer: Arc<dyn Observer>) -> Result<Self, String> {
         let pool = Pool::builder(connector)
-            .max_size(CONNECTIONS)
+            .max_size(usize::from(connections))
             // The one that was used last knows most by heart, at both ends; those that are not needed stay out of the way.
             .queue_mode(QueueMode::Lifo)
             .wait_timeout(Some(PATIENCE))

@@ -12,6 +12,7 @@ use super::migrate::{MIGRATIONS, migrate};
 use super::trip::{COMMIT, ROLLBACK, Trip, alone, command};
 use super::wire::Error;
 use super::{STATEMENTS, open, vault};
+use crate::database::CONNECTIONS;
 use crate::error::OpenError;
 
 /// The process's cluster; where PostgreSQL is not installed, which has then been said, the test is over.
@@ -113,14 +114,17 @@ async fn a_history_that_is_not_ours_is_refused_and_left_alone() {
     let cluster = cluster!();
     let newer = cluster.database().await;
     newer.ask("INSERT INTO schema_migrations VALUES (99, 'later')");
-    let error = open(&newer.url(), Arc::new(Deaf)).await.unwrap_err();
+    let error = open(&newer.url(), CONNECTIONS, Arc::new(Deaf)).await.unwrap_err();
     assert!(matches!(error, OpenError::Newer { found: 99, .. }), "{error}");
     let altered = cluster.database().await;
     altered.ask("UPDATE schema_migrations SET text = text || ' '");
-    assert!(matches!(open(&altered.url(), Arc::new(Deaf)).await.unwrap_err(), OpenError::Altered { version: 1, .. }));
+    assert!(matches!(
+        open(&altered.url(), CONNECTIONS, Arc::new(Deaf)).await.unwrap_err(),
+        OpenError::Altered { version: 1, .. }
+    ));
     let foreign = cluster.empty_database().await;
     foreign.ask("CREATE TABLE theirs (id BIGINT)");
-    assert!(matches!(open(&foreign.url(), Arc::new(Deaf)).await.unwrap_err(), OpenError::Foreign { .. }));
+    assert!(matches!(open(&foreign.url(), CONNECTIONS, Arc::new(Deaf)).await.unwrap_err(), OpenError::Foreign { .. }));
     assert_eq!(foreign.ask("SELECT count(*) FROM pg_class WHERE relname = 'schema_migrations'"), "0");
 }
 
@@ -141,7 +145,7 @@ async fn a_migration_that_fails_leaves_nothing() {
 #[tokio::test]
 async fn what_is_asked_after_all_connections_were_cut_goes_through() {
     let database = cluster!().database().await;
-    let store = open(&database.url(), Arc::new(Deaf)).await.unwrap();
+    let store = open(&database.url(), CONNECTIONS, Arc::new(Deaf)).await.unwrap();
     for round in 0..3 {
         // Several idle connections, each of which the server ends.
         let mut pings = JoinSet::new();
@@ -217,7 +221,7 @@ async fn a_trip_may_ask_and_answer_more_than_a_socket_holds() {
 async fn a_socket_of_this_machine_leads_there_too() {
     let cluster = cluster!();
     let database = cluster.database().await;
-    let store = open(&database.socket_url(), Arc::new(Deaf)).await.unwrap();
+    let store = open(&database.socket_url(), CONNECTIONS, Arc::new(Deaf)).await.unwrap();
     store.put_meta("mark", b"1".to_vec()).await.unwrap();
     assert_eq!(database.ask("SELECT count(*) FROM project_meta"), "1");
     store.close().await;

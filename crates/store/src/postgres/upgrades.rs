@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use super::connect::Target;
 use super::migrate::{MIGRATIONS, migrate};
 use super::open;
+use crate::database::CONNECTIONS;
 use crate::error::OpenError;
 
 /// What the next version might bring: a column that old rows and old nodes know nothing of, an index, and a table.
@@ -87,7 +88,7 @@ async fn two_nodes_bring_the_schema_up_to_date_at_once_while_one_of_the_version_
     assert_eq!(world.postgres().unwrap().ask("SELECT count(*) FROM flows WHERE colour <> 'none'"), "0");
 
     // A node of the version before that was not there already does not come up any more.
-    let error = open(&url, Arc::new(Deaf)).await.unwrap_err();
+    let error = open(&url, CONNECTIONS, Arc::new(Deaf)).await.unwrap_err();
     assert!(matches!(error, OpenError::Newer { .. }), "{error}");
     let target = Target::parse(&url).unwrap();
     let mut client = target.connect().await.unwrap();

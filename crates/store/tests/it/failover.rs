@@ -24,7 +24,7 @@ impl Pair {
     async fn new() -> Option<Self> {
         let database = Cluster::started().await?.database().await;
         let replica = database.cluster().replica().await;
-        let opened = store::open(&Location::Url(database.url_with(&replica)), Arc::new(Deaf)).await.unwrap();
+        let opened = store::open(&Location::parse(&database.url_with(&replica)), Arc::new(Deaf)).await.unwrap();
         let Database::Postgres(store) = opened else { unreachable!("the url is PostgreSQL's") };
         Some(Self { database, replica, store })
     }
@@ -88,7 +88,7 @@ async fn clocks_that_differ_are_told_and_stop_nobody() {
     let Some(cluster) = Cluster::shared().await else { return };
     let database = cluster.database().await;
     let events = Arc::new(Events::default());
-    let opened = store::open(&Location::Url(database.url()), Arc::clone(&events) as Arc<dyn engine::Observer>).await;
+    let opened = store::open(&Location::parse(&database.url()), Arc::clone(&events) as Arc<dyn engine::Observer>).await;
     let Ok(Database::Postgres(store)) = opened else { panic!("the database can be opened") };
     let minute = Duration::from_mins(1);
     let ahead = SystemClock.now().plus(3 * minute);

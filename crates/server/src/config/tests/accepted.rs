@@ -8,13 +8,16 @@ fn a_postgresql_database_is_a_url_whose_password_has_a_file_or_the_environment()
     let url = |text: &str, environment: &[(&str, &str)]| folder.parse(text, environment).unwrap().database;
     let plain = "postgres://u@a,b:5433/d?target_session_attrs=read-write";
     let least = |database: &str| LEAST.replace("database.path = \"countersign.db\"", database);
-    assert_eq!(url(&least(&format!("database = '{plain}'")), &[]), Location::Url(plain.to_owned()));
+    assert_eq!(url(&least(&format!("database = '{plain}'")), &[]), Location::parse(plain));
     folder.write("database.password", "hush\n");
     let with_file = least("database = { url = 'postgres://u@a/d', password_file = 'database.password' }");
     let whole = "postgres://u:%68%75%73%68@a/d";
-    assert_eq!(url(&with_file, &[]), Location::Url(whole.to_owned()));
-    assert_eq!(url(LEAST, &[("COUNTERSIGN__DATABASE", whole)]), Location::Url(whole.to_owned()));
+    assert_eq!(url(&with_file, &[]), Location::parse(whole));
+    assert_eq!(url(LEAST, &[("COUNTERSIGN__DATABASE", whole)]), Location::parse(whole));
     assert!(!format!("{:?}", folder.parse(&with_file, &[]).unwrap()).contains("%68"), "and is not printed");
+    let with_connections = least("database = { url = 'postgres://u@a/d', connections = 16 }");
+    let expected = Location::Url { url: "postgres://u@a/d".to_owned(), connections: 16 };
+    assert_eq!(url(&with_connections, &[]), expected);
 }
 
 #[test]

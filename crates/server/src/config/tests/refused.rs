@@ -23,7 +23,10 @@ fn what_is_missing_misspelled_or_of_the_wrong_type_is_refused_in_one_sentence() 
             least_and("server.port = 80"),
             "unknown field `port`, expected one of `listen`, `admin_listen`, `trusted_proxies`, `root`",
         ),
-        (least_and("database.urn = 'x'"), "unknown field `urn`, expected one of `path`, `url`, `password_file`"),
+        (
+            least_and("database.urn = 'x'"),
+            "unknown field `urn`, expected one of `path`, `url`, `password_file`, `connections`",
+        ),
         (least_and("database.url = 'postgres://u@h/d'"), "database.path and database.url are both given: which?"),
         (
             least_with("database.path = \"countersign.db\"", "database = 'countersign.db'"),
@@ -35,6 +38,21 @@ fn what_is_missing_misspelled_or_of_the_wrong_type_is_refused_in_one_sentence() 
              COUNTERSIGN__DATABASE in the environment",
         ),
         (least_and("database.password_file = 'x'"), "database.password_file goes with database.url"),
+        (least_and("database.connections = 8"), "database.connections goes with database.url"),
+        (
+            least_with(
+                "database.path = \"countersign.db\"",
+                "database = { url = 'postgres://u@h/d', connections = 0 }",
+            ),
+            "database.connections must be between 1 and 1000",
+        ),
+        (
+            least_with(
+                "database.path = \"countersign.db\"",
+                "database = { url = 'postgres://u@h/d', connections = 1001 }",
+            ),
+            "database.connections must be between 1 and 1000",
+        ),
         (
             least_with("url = \"smtp://mail.example.com\"", "url = 'smtp://x', password = 'x'"),
             "unknown field `password`, expected one of `url`, `username`, `password_file`, `certificate_authority_file`",
