@@ -95,6 +95,8 @@ pub async fn play(binary: &str, ground: Ground, mut surfaces: Vec<Box<dyn Surfac
     attack.run().await;
     attack.outcome.mails = attack.mails().await.saturating_sub(before);
     attack.count().await;
+    // Asking within that of a stranger is told of his mail, and a fast machine is through with him before.
+    sleep(REPEAT).await;
     let proof = attack.proofs.first().cloned();
     attack.outcome.known = attack.owner(HOME, proof).await;
     attack.outcome.new = attack.owner(ELSEWHERE, None).await;
