@@ -39,26 +39,14 @@ impl Took {
     /// The gap between known and unknown addresses, and the most that it may be.
     fn gap(&self) -> (Duration, Duration) {
         let [one, other, unknown] = self.medians();
-        let all_known: Vec<_> = self.0[0].iter().chain(&self.0[1]).copied().collect();
-        let known = median(all_known.clone());
-        let of_chance = middle(all_known).max(middle(self.0[2].clone()));
-        (known.abs_diff(unknown), LEAST_BOUND.max(one.abs_diff(other) * 3).max(of_chance))
+        let known = median(self.0[0].iter().chain(&self.0[1]).copied().collect());
+        (known.abs_diff(unknown), LEAST_BOUND.max(one.abs_diff(other) * 3))
     }
 }
 
-fn median(times: Vec<Duration>) -> Duration {
-    at(times, 50)
-}
-
-/// How far apart the times in the middle are, a tenth of all: where the machine is busy, chance alone puts the median of some hundred
-/// anywhere among them.
-fn middle(times: Vec<Duration>) -> Duration {
-    at(times.clone(), 55).abs_diff(at(times, 45))
-}
-
-fn at(mut times: Vec<Duration>, percent: usize) -> Duration {
+fn median(mut times: Vec<Duration>) -> Duration {
     times.sort_unstable();
-    times[times.len() * percent / 100]
+    times[times.len() / 2]
 }
 
 async fn timed(client: &mut Client, request: &Request) -> (Duration, String, Vec<String>) {
