@@ -265,7 +265,8 @@ impl Run {
         }
         let (is_code, is_owners) = concern(purpose, self.model.people.get(&who));
         assert_eq!(code.is_some(), is_code);
-        let was_long = before.as_ref().is_some_and(|before| before.is_long && now < before.code_ends_at);
+        // A flow never goes back from long to short, also where its long code has ended before another is asked for.
+        let was_long = before.as_ref().is_some_and(|before| before.is_long);
         let is_long = was_long || !self.model.has_room(who, now);
         let stays = before.as_ref().is_some_and(|before| {
             before.is_long == is_long
