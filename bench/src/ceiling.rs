@@ -1,11 +1,11 @@
 //! The ceiling: how many sign-ins a second `PostgreSQL` could carry if nobody had to think about them.
 //!
-//! `pgbench` runs the store's own statements for start, lease, settle and verification on the same tables, with the same settings, in
+//! `pgbench` runs the store's own statements for start, settle and verification on the same tables, with the same settings, in
 //! the same number of trips, pipelined, from a connection for each client. It does no HTTP, no cryptography and no mail, and
-//! waits for nothing. Each client signs several people in at a time, because a courier leases and settles several messages at a time.
+//! waits for nothing. Each client signs several people in at a time, because a courier settles several messages at a time.
 //!
-//! Two things are otherwise, because `pgbench` can do no better: what is null is written into the statement, and what is due is
-//! looked for among the client's own messages. And each script begins with a statement that makes up keys and takes the time.
+//! One thing is otherwise, because `pgbench` can do no better: what is null is written into the statement. And each script begins with a
+//! statement that makes up keys and takes the time.
 
 use std::fmt::Write as _;
 use std::io;
@@ -86,8 +86,8 @@ pub(crate) async fn run(options: &Options, postgres: &Postgres, counting: Counti
     Ok(Ceiling {
         sign_ins,
         rate: sign_ins / (after.at - before.at).as_secs_f64(),
-        // Two for each operation, and lease and settlement for a batch.
-        trips: 4.0 + 4.0 / f64::from(batch),
+        // Two for each operation, of which a batch has one settlement.
+        trips: 4.0 + 2.0 / f64::from(batch),
         load: after.load.saturating_sub(before.load),
         database,
         statements: before.statements.zip(after.statements).map(|(before, after)| between(&before, after)),
@@ -145,13 +145,9 @@ fn script(options: &Options, batch: u32) -> String {
     };
     let ids = (0..batch).map(|number| id(number, "")).collect::<Vec<_>>().join(", ");
     let mut script = format!("SELECT now, ARRAY[{ids}]::text AS ids");
-    for (name, type_name, value) in [
-        ("times", "bigint", "now"),
-        ("ends", "bigint", "now + 60000"),
-        ("numbers", "bigint", "0"),
-        ("errors", "text", "NULL"),
-        ("states", "text", "'sent'"),
-    ] {
+    for (name, type_name, value) in
+        [("times", "bigint", "now"), ("errors", "text", "NULL"), ("states", "text", "'sent'")]
+    {
         let values = vec![value; usize::try_from(batch).unwrap_or(1)].join(", ");
         let _ = write!(script, ", ARRAY[{values}]::{type_name}[]::text AS {name}");
     }
@@ -177,7 +173,7 @@ fn script(options: &Options, batch: u32) -> String {
     for number in 0..batch {
         operation(&mut script, &start(), number);
     }
-    deliver(&mut script, batch);
+    settle(&mut script);
     for number in 0..batch {
         operation(&mut script, &verification(), number);
     }
@@ -218,7 +214,7 @@ fn start() -> [Vec<String>; 2] {
         ],
         vec![
             "INSERT INTO outbox (id, project, kind, state, flow_id, epoch, channel, address, mailbox, due_at, attempts, not_after, \
-             created_at, last_error, link, replaced_by) VALUES (:id_#, :project, 'code', 'owed', :id_#, 1, :channel, :address_#, :address_#, :now, 0, \
+             created_at, last_error, link, replaced_by) VALUES (:id_#, :project, 'code', 'owed', :id_#, 1, :channel, :address_#, :address_#, :end, 0, \
              :end, :now, NULL, NULL, NULL)"
                 .to_owned(),
             "INSERT INTO flows (id, handle, project, dialect, purpose, state, identity_id, seed, issued_at, expires_at, \
@@ -260,19 +256,11 @@ fn verification() -> [Vec<String>; 2] {
     ]
 }
 
-/// Leases and settles the messages of all sign-ins.
-fn deliver(script: &mut String, batch: u32) {
-    let due = format!(
-        "SELECT {MESSAGE}, {FLOW} FROM outbox LEFT JOIN flows ON flows.id = flow_id WHERE outbox.state = 'owed' AND due_at <= :now \
-         AND outbox.id = ANY(:ids) ORDER BY due_at, outbox.id LIMIT {batch} FOR UPDATE OF outbox SKIP LOCKED"
-    );
-    let delay = "UPDATE outbox SET due_at = told.due_at, attempts = told.attempts, last_error = coalesce(told.error, last_error) \
-                 FROM unnest(:ids::bigint[], :ends::bigint[], :numbers::bigint[], :errors::text[]) \
-                 AS told (id, due_at, attempts, error) WHERE outbox.id = told.id";
-    trips(script, &[due], &[delay.to_owned()]);
+/// Settles the messages of all sign-ins.
+fn settle(script: &mut String) {
     let lock = format!("SELECT {MESSAGE} FROM outbox WHERE id = ANY(:ids) ORDER BY id FOR UPDATE");
-    let settle = "UPDATE outbox SET state = told.state, settled_at = told.at, last_error = coalesce(told.error, last_error) \
+    let write = "UPDATE outbox SET state = told.state, settled_at = told.at, last_error = coalesce(told.error, last_error) \
                   FROM unnest(:ids::bigint[], :states::text[], :times::bigint[], :errors::text[]) \
                   AS told (id, state, at, error) WHERE outbox.id = told.id";
-    trips(script, &[lock], &[settle.to_owned()]);
+    trips(script, &[lock], &[write.to_owned()]);
 }
