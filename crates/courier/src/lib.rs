@@ -1,14 +1,17 @@
 //! The courier: takes owed messages from the outbox, makes mails of them, sends them and writes down what came of it.
 //!
-//! [`Courier::run`] is a loop that wakes on a signal and every second, leases no more messages than it has free senders, sends them
-//! at the same time and settles them together. It promises that one failure delays one message, that a mail that may have been sent
-//! twice carries the same Message-ID both times, that nothing leaves with less than a minute to live, and that mail being down stops
-//! neither the loop nor anybody else: the messages stay owed. When to try again is decided by the engine.
+//! [`Courier::run`] is a loop that wakes on a signal and every second. It sends what it is handed the moment it is owed (`pile`), takes
+//! from the outbox what was not handed to it, never more than it has free senders, and settles together what came of all that
+//! (`round`). It promises that one failure delays one message, that a mail that may have been sent twice carries the same Message-ID
+//! both times, that nothing leaves with less than a minute to live, and that mail being down stops neither the loop nor anybody else:
+//! the messages stay owed. When to try again is decided by the engine.
 //!
 //! This is the only crate with SMTP ([`Relay`]). lettre composes ([`compose()`]); the dialogue with the relay is our own.
 
 mod breaker;
 mod compose;
+mod pile;
+mod round;
 mod smtp;
 mod template;
 mod transport;
@@ -19,9 +22,10 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::{Channel, Content, Delivery, DeliveryOutcome, Engine, Leased, ProjectId};
+use engine::{Channel, Content, DeliveryOutcome, Engine, Leased, ProjectId};
+use pile::Pile;
+use round::{Round, report};
 use tokio::sync::Notify;
-use tokio::task::{JoinError, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 pub use compose::{ComposeError, Composed, Letterhead, compose};
@@ -34,6 +38,10 @@ pub use transport::Transport;
 
 /// How often the outbox is looked at without being told.
 const TICK: Duration = Duration::from_secs(1);
+
+/// For each sender so many messages may be handed over: what waits in memory is sent later by others if this process dies, so it is
+/// not much.
+const WAITING: usize = 8;
 
 /// When told to stop, mails under way have this long to end. What has not is sent again later, under the same Message-ID.
 const STOPPING: Duration = Duration::from_secs(10);
@@ -70,98 +78,69 @@ impl Courier {
         Self { desk: Arc::new(Desk { engine, transport, templates, letterhead, others }) }
     }
 
-    /// Sends until `stop` ends, woken by `wake` and every second. Then finishes what is under way, for at most ten seconds, and
-    /// leaves the rest owed.
+    /// Sends until `stop` ends, woken by `wake` and every second. Then sends what it has, for at most ten seconds, and leaves the rest
+    /// owed.
     pub async fn run(self, wake: Arc<Notify>, stop: impl Future<Output = ()> + Send) {
         let mut stop = std::pin::pin!(stop);
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut under_way = JoinSet::new();
-        let mut unsettled = Vec::new();
-        let mut is_in_reach = true;
+        let mut round = Round::default();
+        let mut pile = Pile::default();
         loop {
             tokio::select! {
                 () = &mut stop => break,
-                Some(ended) = under_way.join_next(), if !under_way.is_empty() => unsettled.extend(delivery(ended)),
+                Some(ended) = pile.ended() => round.settle(ended),
+                Some(messages) = round.turn() => {
+                    pile.add(messages);
+                    if round.is_out_of_reach {
+                        tick.reset();
+                    }
+                }
                 () = wake.notified() => {}
-                _ = tick.tick() => self.desk.transport.tidy().await,
-            }
-            while let Some(ended) = under_way.try_join_next() {
-                unsettled.extend(delivery(ended));
-            }
-            // Asked for together, the two are one commit of the store. What is being settled is leased, so it is not leased again.
-            let (settled, leased) = tokio::join!(self.settle(&mut unsettled), self.lease(&mut under_way));
-            match settled.and(leased) {
-                Ok(()) if is_in_reach => {}
-                Ok(()) => {
-                    is_in_reach = true;
-                    tracing::info!("the outbox is within reach again");
-                }
-                Err(error) => {
-                    if is_in_reach {
-                        report(&error);
-                    }
-                    is_in_reach = false;
-                    // The next signal might come at once, and the store needs a moment.
-                    tick.reset();
-                    tokio::select! {
-                        () = &mut stop => break,
-                        _ = tick.tick() => {}
-                    }
+                _ = tick.tick() => {
+                    round.is_due = true;
+                    self.desk.transport.tidy().await;
                 }
             }
+            round.settle(pile.all_ended());
+            let senders = self.desk.transport.senders();
+            let departures = self.desk.engine.departures();
+            round.has_owed |= pile.fetch(departures);
+            pile.send(&self.desk, senders);
+            round.settle(pile.put_back_late(self.desk.engine.now()));
+            round.begin(&self.desk.engine, senders.saturating_sub(pile.under_way()));
+            // While others wait in the outbox nobody goes past them.
+            departures.open(if round.has_owed { 0 } else { senders * WAITING });
         }
-        self.finish(under_way, unsettled).await;
+        self.finish(pile, round).await;
     }
 
-    /// Takes as many messages as there are free senders, and sends them.
-    async fn lease(&self, under_way: &mut JoinSet<Delivery>) -> engine::Result<()> {
-        let free = self.desk.transport.senders().saturating_sub(under_way.len());
-        let Ok(limit @ 1..) = u32::try_from(free) else { return Ok(()) };
-        for message in self.desk.engine.lease_messages(limit).await? {
-            let desk = Arc::clone(&self.desk);
-            under_way.spawn(async move {
-                let outcome = desk.deliver(&message).await;
-                Delivery { id: message.id, lease: message.lease, outcome }
-            });
-        }
-        Ok(())
-    }
-
-    /// Writes down what came of deliveries. What could not be written is kept, and tried again.
-    async fn settle(&self, unsettled: &mut Vec<Delivery>) -> engine::Result<()> {
-        if !unsettled.is_empty() {
-            self.desk.engine.settle_messages(unsettled.clone()).await?;
-            unsettled.clear();
-        }
-        Ok(())
-    }
-
-    async fn finish(&self, mut under_way: JoinSet<Delivery>, mut unsettled: Vec<Delivery>) {
+    async fn finish(&self, mut pile: Pile, mut round: Round) {
+        let departures = self.desk.engine.departures();
+        departures.open(0);
+        let senders = self.desk.transport.senders();
         let all_ended = timeout(STOPPING, async {
-            while let Some(ended) = under_way.join_next().await {
-                unsettled.extend(delivery(ended));
+            pile.add(round.end().await);
+            pile.fetch(departures);
+            pile.send(&self.desk, senders);
+            while let Some(ended) = pile.ended().await {
+                round.settle(ended);
+                pile.send(&self.desk, senders);
             }
         });
         if all_ended.await.is_err() {
-            tracing::warn!(mails = under_way.len(), "mails were given up on the way and stay owed");
+            let (given_up, put_back) = pile.give_up().await;
+            tracing::warn!(given_up, put_back = put_back.len(), "mails were not sent in time and stay owed");
+            round.settle(put_back);
         }
-        under_way.shutdown().await;
-        if let Err(error) = self.settle(&mut unsettled).await {
+        let unsettled = round.unsettled();
+        if !unsettled.is_empty()
+            && let Err(error) = self.desk.engine.settle_messages(unsettled).await
+        {
             report(&error);
         }
         self.desk.transport.close().await;
     }
-}
-
-/// What a sender brought back. One that panicked brings nothing: its lease ends, and the message is sent again.
-fn delivery(ended: Result<Delivery, JoinError>) -> Option<Delivery> {
-    if let Err(error) = &ended
-        && error.is_panic()
-    {
-        tracing::error!("a sender panicked; its message is sent again when its lease has ended");
-    }
-    ended.ok()
 }
 
 impl Desk {
@@ -216,12 +195,5 @@ impl Desk {
         };
         let words = words.map_err(|error| failed(&error))?;
         compose(letterhead, &words, &message.recipient, message.id, now).map_err(|error| failed(&error))
-    }
-}
-
-fn report(error: &engine::Error) {
-    match error {
-        engine::Error::Failed(fault) => tracing::error!(fault = fault.report(), "the outbox is out of reach"),
-        engine::Error::Refused { refusal, .. } => tracing::error!(?refusal, "the outbox is out of reach"),
     }
 }

@@ -11,12 +11,13 @@ use crate::budget::{Budget, DeviceProof, Prover, SendLimit, Standing};
 use crate::cap::Network;
 use crate::challenge::StartOutcome;
 use crate::code::{self, CodeFormat, Label};
+use crate::departure::{Departure, Place};
 use crate::env::Timestamp;
 use crate::error::Refusal;
 use crate::flow::{Challenge, Flow, FlowState, Purpose, UNLIMITED};
 use crate::id::{AddressId, MessageId};
 use crate::identity::Owner;
-use crate::outbox::{MessageKind, MessageState, OutboxMessage};
+use crate::outbox::{Content, LEASE, MessageKind, MessageState, OutboxMessage};
 use crate::project::ProjectId;
 use crate::secret::{Digest, Keys};
 use crate::store::{Decision, Write};
@@ -92,6 +93,8 @@ pub struct Asking {
     pub proof: Option<DeviceProof>,
     /// Whether short codes are sent to strangers at all.
     pub breaker: Breaker,
+    /// Room for the message on the courier's desk, where there is any.
+    pub place: Option<Place>,
     /// What codes are derived with.
     pub keys: Arc<Keys>,
 }
@@ -218,7 +221,7 @@ impl Asking {
             let asked = owner.filter(|_| kind == MessageKind::Code).map_or(AddressId::new(0), |owner| owner.address.id);
             writes.push(Write::AskAddress { id: asked, at: self.now });
         }
-        writes.push(Write::OweMessage(OutboxMessage {
+        let mut message = OutboxMessage {
             id: self.message,
             project: self.project.clone(),
             kind,
@@ -233,10 +236,29 @@ impl Asking {
             last_error: None,
             link: self.link.clone(),
             replaced_by: None,
-        }));
+        };
         flow.challenge = Some(challenge);
+        let departure = self.departure(&mut message, &flow);
+        writes.push(Write::OweMessage(message));
         writes.push(Write::PutFlow(Box::new(flow.clone())));
-        Decision { outcome: StartOutcome::Started(Box::new(flow)), writes }
+        Decision { outcome: StartOutcome::Started { flow: Box::new(flow), departure }, writes }
+    }
+
+    /// Leases `message` at once, if there is room for it. A decoy is as much work, and stays where it is.
+    fn departure(&self, message: &mut OutboxMessage, flow: &Flow) -> Departure {
+        let Some(place) = self.place.clone() else { return Departure::Later };
+        let Some(code) = flow.code(&self.keys) else { return Departure::Later };
+        let is_decoy = message.kind == MessageKind::Decoy;
+        let content = match message.kind {
+            MessageKind::NoAccount => Content::NoAccount,
+            _ => Content::Code { link: message.open_link(&self.keys, &code), code },
+        };
+        let due_at = self.now.plus(LEASE);
+        let leased = OutboxMessage { due_at, ..message.clone() }.leased(flow.purpose, content);
+        if !is_decoy {
+            message.due_at = due_at;
+        }
+        Departure::AtOnce { message: Some(Box::new(leased)), place, is_decoy }
     }
 
     /// A challenge of the next epoch. Guesses already spent stay spent.

@@ -9,6 +9,7 @@ use crate::address::Address;
 use crate::asking::{Asking, Epoch, Question, askable};
 use crate::budget::{Budget, Prover};
 use crate::code::CodeFormat;
+use crate::departure::Departure;
 use crate::error::Refusal;
 use crate::flow::{Flow, FlowState, Handle, Purpose};
 use crate::id::{AddressId, DeviceId, FlowId, IdentityId, SessionId};
@@ -132,7 +133,12 @@ pub struct StartSeen {
 #[derive(Debug)]
 pub enum StartOutcome {
     /// A message is owed; or would be, if anybody owned the address.
-    Started(Box<Flow>),
+    Started {
+        /// The flow, asked.
+        flow: Box<Flow>,
+        /// How the message comes to the courier.
+        departure: Departure,
+    },
     /// A repeat: nothing more is owed.
     Repeated(Box<Flow>),
     /// The caller's mistake.
@@ -142,6 +148,13 @@ pub enum StartOutcome {
 impl StartOutcome {
     pub(crate) const fn refused(refusal: Refusal) -> Decision<Self> {
         Decision { outcome: Self::Refused(refusal), writes: Vec::new() }
+    }
+
+    /// It is durable: what is owed may go.
+    fn depart(&mut self) {
+        if let Self::Started { departure, .. } = self {
+            departure.depart();
+        }
     }
 }
 
@@ -184,6 +197,10 @@ impl Operation for Start {
         }
         self.put(&mut flow, terms);
         self.asking.send(flow, &question, Epoch::Next, owner, budget)
+    }
+
+    fn committed(outcome: &mut StartOutcome) {
+        outcome.depart();
     }
 }
 
@@ -307,5 +324,9 @@ impl Operation for Resend {
                 Err(refusal) => StartOutcome::refused(refusal),
             },
         }
+    }
+
+    fn committed(outcome: &mut StartOutcome) {
+        outcome.depart();
     }
 }

@@ -27,9 +27,10 @@ use crate::budget::DeviceProof;
 use crate::cap::Caps;
 use crate::challenge::{Change, Disclosure, Naming};
 use crate::code::CodeFormat;
+use crate::departure::Departures;
 use crate::env::{Clock, Entropy, Env, IdGen, Timestamp};
 use crate::error::Fault;
-use crate::event::{ChallengeOutcome, Event, Observer};
+use crate::event::{Event, Observer};
 use crate::flow::{Flow, Handle, Purpose};
 use crate::id::{DeviceId, IdentityId};
 use crate::project::{Project, Projects};
@@ -193,6 +194,7 @@ pub struct Engine {
     observer: Arc<dyn Observer>,
     breakers: Breakers,
     caps: Caps,
+    departures: Arc<Departures>,
 }
 
 impl fmt::Debug for Engine {
@@ -230,6 +232,7 @@ impl Engine {
             keys: Arc::new(keys),
             keyring: Keyring::default(),
             public_ids,
+            departures: Arc::new(Departures::new(Arc::clone(&observer))),
             observer,
             breakers: Breakers::default(),
             caps: Caps::default(),
@@ -263,8 +266,5 @@ impl Engine {
 
     fn observe(&self, event: &Event) {
         self.observer.observe(event);
-        if matches!(event, Event::Challenged { outcome: ChallengeOutcome::Started, .. }) {
-            self.observer.observe(&Event::MessageOwed);
-        }
     }
 }

@@ -18,6 +18,7 @@ mod cap;
 mod challenge;
 mod change;
 mod code;
+mod departure;
 mod device;
 mod engine;
 mod env;
@@ -47,6 +48,7 @@ pub use cap::Network;
 pub use challenge::{Change, Disclosure, Keeping, Naming, Resend, Start, StartOutcome, StartSeen};
 pub use change::{ChangeIdentity, ChangeSeen, EraseIdentity, IdentityChange, WantedAddress};
 pub use code::{Alphabet, CodeFormat, Form};
+pub use departure::{Departure, Departures, Fetched, Place};
 pub use device::{ChangeDevice, Device, DeviceChange, DeviceView, FLOWS_SHOWN};
 pub use engine::{
     Attempt, Client, Context, Engine, NewChallenge, NewFlow, NewIdentity, NewTicket, OpenError, Parts, Started, Taking,

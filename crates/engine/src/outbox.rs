@@ -127,6 +127,40 @@ impl OutboxMessage {
         let link = std::str::from_utf8(opened.expose()).ok()?;
         Some(Secret::new(link.replace(CODE_IN_LINK, code.expose())))
     }
+
+    /// What it says, and what passing its code would mean; none where it is not to be sent: it never was, its flow does not ask
+    /// any more, or its code cannot be derived any more.
+    pub(crate) fn content(&self, flow: Option<&Flow>, keys: &Keys) -> Option<(Purpose, Content)> {
+        let asking = || flow.filter(|flow| still_asks(flow, self));
+        match self.kind {
+            MessageKind::Code => {
+                let flow = asking()?;
+                let code = flow.code(keys)?;
+                Some((flow.purpose, Content::Code { link: self.open_link(keys, &code), code }))
+            }
+            MessageKind::NoAccount => Some((asking()?.purpose, Content::NoAccount)),
+            // It says what has been done, whatever becomes of the flow that did it.
+            MessageKind::AddressReplaced => {
+                Some((Purpose::ChangeAddress, Content::AddressReplaced { by: self.replaced_by.clone()? }))
+            }
+            MessageKind::Decoy => None,
+        }
+    }
+
+    /// For whoever may send it until it is due: until its lease ends.
+    pub(crate) fn leased(self, purpose: Purpose, content: Content) -> Leased {
+        Leased {
+            id: self.id,
+            lease: self.due_at,
+            project: self.project,
+            purpose,
+            recipient: self.recipient,
+            content,
+            attempts: self.attempts,
+            not_after: self.not_after,
+            created_at: self.created_at,
+        }
+    }
 }
 
 /// What a message says.
@@ -261,25 +295,6 @@ impl Lease {
     pub const fn sight(&self) -> u32 {
         self.limit.saturating_add(LOOK_AHEAD)
     }
-
-    /// What `message` says, and what passing its code would mean; none where it is not to be sent: it never was, its flow does not ask
-    /// any more, or its code cannot be derived any more.
-    fn content(&self, message: &OutboxMessage, flow: Option<&Flow>) -> Option<(Purpose, Content)> {
-        let asking = || flow.filter(|flow| still_asks(flow, message));
-        match message.kind {
-            MessageKind::Code => {
-                let flow = asking()?;
-                let code = flow.code(&self.keys)?;
-                Some((flow.purpose, Content::Code { link: message.open_link(&self.keys, &code), code }))
-            }
-            MessageKind::NoAccount => Some((asking()?.purpose, Content::NoAccount)),
-            // It says what has been done, whatever becomes of the flow that did it.
-            MessageKind::AddressReplaced => {
-                Some((Purpose::ChangeAddress, Content::AddressReplaced { by: message.replaced_by.clone()? }))
-            }
-            MessageKind::Decoy => None,
-        }
-    }
 }
 
 /// What a [`Lease`] came to.
@@ -306,7 +321,7 @@ impl Operation for Lease {
                 break;
             }
             let settle = |state| Write::SettleMessage { id: message.id, state, at: self.now, error: None };
-            let Some((purpose, content)) = self.content(&message, flow.as_ref()) else {
+            let Some((purpose, content)) = message.content(flow.as_ref(), &self.keys) else {
                 writes.push(settle(MessageState::Dropped));
                 continue;
             };
@@ -316,17 +331,7 @@ impl Operation for Lease {
             }
             let lease = self.now.plus(LEASE);
             writes.push(Write::DelayMessage { id: message.id, due_at: lease, attempts: message.attempts, error: None });
-            messages.push(Leased {
-                id: message.id,
-                lease,
-                project: message.project,
-                purpose,
-                recipient: message.recipient,
-                content,
-                attempts: message.attempts,
-                not_after: message.not_after,
-                created_at: message.created_at,
-            });
+            messages.push(OutboxMessage { due_at: lease, ..message }.leased(purpose, content));
         }
         Decision { outcome: Leases { messages, may_be_more }, writes }
     }

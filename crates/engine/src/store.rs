@@ -34,6 +34,9 @@ pub trait Operation: Send + Sync + 'static {
 
     /// Says what happens.
     fn decide(&self, seen: Self::Seen) -> Decision<Self::Outcome>;
+
+    /// Is told once what was decided is durable, whether or not its caller still waits for it.
+    fn committed(_: &mut Self::Outcome) {}
 }
 
 /// What an operation decided.

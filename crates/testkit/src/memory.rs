@@ -65,7 +65,9 @@ impl MemoryStore {
             for write in decision.writes {
                 tables.apply(write)?;
             }
-            Ok(decision.outcome)
+            let mut outcome = decision.outcome;
+            O::committed(&mut outcome);
+            Ok(outcome)
         })
     }
 

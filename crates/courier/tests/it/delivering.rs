@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use countersign_courier::{Relay, RelaySettings, Security, Transport};
-use engine::MessageState;
+use engine::{Clock as _, LEASE, MessageState};
 use testkit::mailbox::{Mailbox, MailboxOptions, MailboxTls, Rule, Stage};
 use tokio::time::{Instant, sleep};
 
@@ -16,6 +16,14 @@ const NEARLY_OVER: Duration = Duration::from_secs(9 * 60 + 1);
 async fn with_mailbox() -> Option<(Mailbox, Post)> {
     let (mailbox, relay) = plain()?;
     Some((mailbox, Post::open(Transport::relays([relay])).await))
+}
+
+async fn with_one_sender() -> Option<(Mailbox, Post)> {
+    let mailbox = Mailbox::start(&MailboxOptions::default())?;
+    let mut settings = RelaySettings::new("127.0.0.1", mailbox.port(), Security::Plain);
+    settings.senders = 1;
+    let post = Post::open(Transport::relays([Relay::new(settings).unwrap()])).await;
+    Some((mailbox, post))
 }
 
 /// Nobody listens, until a mailbox is started with the options.
@@ -243,19 +251,53 @@ async fn a_store_out_of_reach_stops_nothing_and_sends_nothing_twice() {
 }
 
 #[tokio::test]
-async fn told_to_stop_it_finishes_what_is_under_way_and_leaves_the_rest_owed() {
-    let Some((mailbox, _)) = plain() else { return };
-    mailbox.add_rule(Rule::wait(Stage::Content, Duration::from_millis(500))).await;
-    let mut settings = RelaySettings::new("127.0.0.1", mailbox.port(), Security::Plain);
-    settings.senders = 1;
-    let post = Post::open(Transport::relays([Relay::new(settings).unwrap()])).await;
+async fn told_to_stop_it_sends_what_it_has() {
+    let Some((mailbox, post)) = with_one_sender().await else { return };
+    mailbox.add_rule(Rule::wait(Stage::Content, Duration::from_millis(200))).await;
+    for recipient in ["a@example.org", "b@example.org", "c@example.org"] {
+        post.owe(recipient).await;
+    }
+    post.until("c@example.org", |message| message.due_at > message.created_at).await;
+    let outbox = post.close().await;
+    assert_eq!(outbox.states(), [MessageState::Sent; 3]);
+    assert_eq!(mailbox.messages().await.len(), 3);
+}
+
+#[tokio::test]
+async fn told_to_stop_it_gives_up_what_takes_too_long_and_leaves_the_rest_owed() {
+    let Some((mailbox, post)) = with_one_sender().await else { return };
+    mailbox.add_rule(Rule::wait(Stage::Content, Duration::from_secs(30))).await;
     for recipient in ["a@example.org", "b@example.org", "c@example.org"] {
         post.owe(recipient).await;
     }
     post.until("a@example.org", |message| message.due_at > message.created_at).await;
+    post.until("c@example.org", |message| message.due_at > message.created_at).await;
+    let now = post.clock.now();
     let outbox = post.close().await;
-    assert_eq!(outbox.states(), [MessageState::Sent, MessageState::Owed, MessageState::Owed]);
-    assert_eq!(mailbox.messages().await.len(), 1);
+    assert_eq!(outbox.states(), [MessageState::Owed; 3]);
+    let given_up = outbox.message("a@example.org");
+    assert_eq!((given_up.attempts, given_up.due_at), (0, now.plus(LEASE)), "it may have been sent");
+    for recipient in ["b@example.org", "c@example.org"] {
+        let message = outbox.message(recipient);
+        assert_eq!(message.last_error.as_deref(), Some("the courier stopped before it was sent"));
+        assert!(message.due_at < now.plus(Duration::from_secs(3)), "and another one may send it soon");
+    }
+}
+
+#[tokio::test]
+async fn what_no_sender_has_time_for_is_put_back_before_its_lease_ends() {
+    let Some((mailbox, post)) = with_one_sender().await else { return };
+    mailbox.add_rule(Rule::wait(Stage::Content, Duration::from_secs(3)).for_address("slow@example.org")).await;
+    post.owe("slow@example.org").await;
+    post.owe("ada@example.org").await;
+    post.until("ada@example.org", |message| message.due_at > message.created_at).await;
+    post.clock.advance(Duration::from_secs(11));
+    let waiting = post.until("ada@example.org", |message| message.attempts == 1).await;
+    assert_eq!(waiting.last_error.as_deref(), Some("no sender became free in time"));
+    assert_eq!(waiting.state, MessageState::Owed);
+    post.clock.advance(Duration::from_secs(3));
+    post.until_state("ada@example.org", MessageState::Sent).await;
+    assert_eq!(mailbox.wait_for("ada@example.org", 1, PATIENCE).await.len(), 1);
 }
 
 #[tokio::test]

@@ -53,6 +53,7 @@ impl Entropy for Counting {
 #[derive(Default)]
 pub(crate) struct Outbox {
     rows: Mutex<BTreeMap<i64, (OutboxMessage, Option<Flow>)>>,
+    has_been_looked_at: AtomicBool,
     is_out_of_reach: AtomicBool,
 }
 
@@ -111,8 +112,9 @@ fn done<T: Send + 'static>(value: T) -> Reply<'static, T> {
 impl Store for Outbox {
     fn start(&self, operation: Start) -> Reply<'_, StartOutcome> {
         let seen = StartSeen::default();
-        let decision = operation.decide(seen);
+        let mut decision = operation.decide(seen);
         Self::apply(&mut self.rows.lock().unwrap(), decision.writes);
+        Start::committed(&mut decision.outcome);
         done(decision.outcome)
     }
 
@@ -121,6 +123,7 @@ impl Store for Outbox {
     }
 
     fn lease(&self, operation: Lease) -> Reply<'_, Leases> {
+        self.has_been_looked_at.store(true, Ordering::SeqCst);
         if self.is_out_of_reach.load(Ordering::SeqCst) {
             return unheard_of();
         }
@@ -297,6 +300,10 @@ impl Post {
             let _sender_gone_or_told = stopped.await;
         });
         let courier = spawn(running);
+        // From then on it has room for what is owed.
+        while !outbox.has_been_looked_at.load(Ordering::SeqCst) {
+            tokio::task::yield_now().await;
+        }
         Self { clock, outbox, engine, project, wake, stop, courier }
     }
 

@@ -7,6 +7,7 @@ use super::{Attempt, Context, Engine, NewChallenge, Started};
 use crate::asking::{Asking, FlowEnd, ResendMode, Strangers};
 use crate::cap::{Network, Taken};
 use crate::challenge::{Disclosure, Naming, Resend, Start, StartOutcome};
+use crate::departure::Departure;
 use crate::error::{Error, Refusal, Result, StoreError};
 use crate::event::{ChallengeOutcome, Event, VerificationOutcome};
 use crate::flow::{Challenge, Flow, FlowState, Handle, Purpose};
@@ -216,7 +217,10 @@ impl Engine {
         capped: Option<Duration>,
         outcome: std::result::Result<StartOutcome, StoreError>,
     ) -> std::result::Result<StartOutcome, StoreError> {
-        let is_owed = matches!(outcome, Ok(StartOutcome::Started(_)));
+        let is_owed = matches!(outcome, Ok(StartOutcome::Started { .. }));
+        if matches!(outcome, Ok(StartOutcome::Started { departure: Departure::Later, .. })) {
+            self.departures.owed();
+        }
         if let (false, None, Some(limit)) = (is_owed, capped, &context.project.policy.send_limit) {
             self.caps.give_back(limit, &context.project.id, self.network(context));
         }
@@ -252,6 +256,7 @@ impl Engine {
             breaker: self.breakers.state(&context.project.id, context.now),
             message,
             link,
+            place: self.departures.reserve(),
             keys: Arc::clone(&self.keys),
         })
     }
@@ -260,7 +265,7 @@ impl Engine {
 /// What a surface and the observer are told of a start or resend.
 fn started(outcome: StartOutcome) -> (Result<Started>, ChallengeOutcome) {
     let (flow, outcome) = match outcome {
-        StartOutcome::Started(flow) => (flow, ChallengeOutcome::Started),
+        StartOutcome::Started { flow, departure: _ } => (flow, ChallengeOutcome::Started),
         StartOutcome::Repeated(flow) => (flow, ChallengeOutcome::Repeated),
         StartOutcome::Refused(refusal) => {
             let is_budget = matches!(refusal, Refusal::TooSoon { .. });

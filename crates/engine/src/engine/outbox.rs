@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Engine;
 use crate::address::Address;
 use crate::budget::KNOWN_FOR;
+use crate::departure::Departures;
 use crate::error::{Result, StoreError};
 use crate::event::Event;
 use crate::flow::Flow;
@@ -29,6 +30,11 @@ pub(super) async fn inbox_emptied(store: &dyn Store) -> std::result::Result<i64,
 }
 
 impl Engine {
+    /// Where messages go that are owed while the courier has room for them.
+    pub const fn departures(&self) -> &Arc<Departures> {
+        &self.departures
+    }
+
     /// Takes at most `limit` messages that are due, with their codes.
     pub async fn lease_messages(&self, limit: u32) -> Result<Vec<Leased>> {
         let mut leased = Vec::new();

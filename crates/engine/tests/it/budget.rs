@@ -315,6 +315,6 @@ fn a_spent_budget_does_not_keep_anybody_from_asking() {
     spend(&mut memory, NOON);
     for number in 0..50 {
         let outcome = memory.start(&sign_in(NOON, &format!("flow {number}"), None));
-        assert!(matches!(outcome, StartOutcome::Started(_)), "{outcome:?}");
+        assert!(matches!(outcome, StartOutcome::Started { .. }), "{outcome:?}");
     }
 }

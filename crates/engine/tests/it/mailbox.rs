@@ -106,7 +106,7 @@ fn st_34_how_it_is_typed_does_not_tell_whether_somebody_owns_an_address() {
             let now = NOON.plus(Duration::from_secs(second));
             let operation = start(now, "flow", Purpose::SignIn, &typed(written));
             let (word, flow) = match memory.start(&operation) {
-                StartOutcome::Started(flow) => ("started", flow),
+                StartOutcome::Started { flow, .. } => ("started", flow),
                 StartOutcome::Repeated(flow) => ("repeated", flow),
                 StartOutcome::Refused(refusal) => panic!("{refusal:?}"),
             };

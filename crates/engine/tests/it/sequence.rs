@@ -131,7 +131,7 @@ impl Run {
                 operation.asking.send_limit = Some(LIMIT);
                 let before = self.memory.flow(&operation.handle).cloned();
                 let outcome = self.memory.resend(&operation);
-                if let (Some(before), StartOutcome::Started(after)) = (before, &outcome) {
+                if let (Some(before), StartOutcome::Started { flow: after, .. }) = (before, &outcome) {
                     self.resent(challenge(&before), challenge(after), mode, before.identity == after.identity);
                 }
                 self.asked(&operation.handle, &outcome);
@@ -215,7 +215,7 @@ impl Run {
     }
 
     fn asked(&mut self, handle: &Handle, outcome: &StartOutcome) {
-        let StartOutcome::Started(flow) = outcome else { return };
+        let StartOutcome::Started { flow, .. } = outcome else { return };
         assert_eq!(flow.handle, *handle);
         let message = &self.memory.outbox[&challenge(flow).message];
         let who = PEOPLE.iter().position(|name| address(name) == message.recipient).unwrap();

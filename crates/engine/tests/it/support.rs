@@ -85,6 +85,7 @@ pub(crate) fn asking(now: Timestamp, mode: ResendMode) -> Asking {
         breaker: Breaker::Closed,
         link: None,
         message: MessageId::new(id()),
+        place: None,
         keys: keys(),
     }
 }
@@ -145,7 +146,7 @@ pub(crate) fn asked(key: &str, purpose: Purpose, address: &Address, owner: Optio
 
 pub(crate) fn started(outcome: StartOutcome) -> Flow {
     match outcome {
-        StartOutcome::Started(flow) => *flow,
+        StartOutcome::Started { flow, .. } => *flow,
         other => panic!("not started but {other:?}"),
     }
 }

@@ -94,7 +94,8 @@ impl Shared {
         loop {
             let lent = self.lend().await?;
             match attempt(lent.link()?, operation, breadth).await {
-                Attempt::Done(outcome) => {
+                Attempt::Done(mut outcome) => {
+                    O::committed(&mut outcome);
                     lent.give_back();
                     self.observer.observe(&Event::Stored { operation: name, took: moment() - asked });
                     return Ok(outcome);

@@ -234,7 +234,8 @@ fn apply(connection: &Connection, write: &Write) -> Result<(), StoreError> {
 impl SqliteStore {
     /// Has the writer run an operation.
     fn change<O: Load>(&self, name: &'static str, operation: O) -> Reply<'_, O::Outcome> {
-        Box::pin(self.writer.run(name, move |connection| run(connection, &operation)))
+        let job = move |connection: &Connection| run(connection, &operation);
+        Box::pin(self.writer.run_then(name, job, O::committed))
     }
 
     /// Has the writer run anything else.

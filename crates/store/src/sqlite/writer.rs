@@ -71,8 +71,29 @@ impl Writer {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
+        self.run_then(operation, job, |_| {}).await
+    }
+
+    /// The same; `committed` is told first what came of it, also where nobody waits for the answer any more.
+    pub(crate) async fn run_then<T, F>(
+        &self,
+        operation: &'static str,
+        job: F,
+        committed: fn(&mut T),
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
         let (reply, answer) = oneshot::channel();
-        self.queue.send(Box::new(Asked { operation, at: moment(), job: Some(job), outcome: None, reply }))?;
+        self.queue.send(Box::new(Asked {
+            operation,
+            at: moment(),
+            job: Some(job),
+            outcome: None,
+            committed,
+            reply,
+        }))?;
         answer.await.unwrap_or_else(|_| Err(unavailable("the store has stopped")))
     }
 
@@ -100,6 +121,7 @@ struct Asked<T, F> {
     at: Instant,
     job: Option<F>,
     outcome: Option<Result<T, StoreError>>,
+    committed: fn(&mut T),
     reply: oneshot::Sender<Result<T, StoreError>>,
 }
 
@@ -127,7 +149,10 @@ where
     }
 
     fn answer(self: Box<Self>) {
-        if let Some(outcome) = self.outcome {
+        if let Some(mut outcome) = self.outcome {
+            if let Ok(outcome) = &mut outcome {
+                (self.committed)(outcome);
+            }
             // The caller may be gone by now; there is nothing to tell then.
             let _ = self.reply.send(outcome);
         }

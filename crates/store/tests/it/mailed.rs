@@ -184,3 +184,13 @@ async fn st_33_a_notice_outlives_the_account_and_is_given_up_after_a_day() {
     assert_eq!(notices(&world).await, []);
     assert_eq!(world.row::<String>("SELECT state FROM outbox WHERE kind = 'address_replaced'"), "expired");
 }
+
+#[tokio::test]
+async fn what_is_not_durable_is_not_handed_to_the_courier() {
+    let world = world!();
+    world.engine.departures().open(1);
+    world.stop().await;
+    world.start("ada", Purpose::SignInOrUp, &address("ada")).await.unwrap_err();
+    let fetched = world.engine.departures().fetch();
+    assert!(fetched.messages.is_empty() && !fetched.has_owed);
+}

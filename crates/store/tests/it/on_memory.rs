@@ -13,6 +13,8 @@ const BACKEND: Backend = Backend::Memory;
 mod contract;
 #[path = "devices.rs"]
 mod devices;
+#[path = "handed.rs"]
+mod handed;
 #[path = "identities.rs"]
 mod identities;
 #[path = "kept.rs"]

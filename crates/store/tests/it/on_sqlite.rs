@@ -9,6 +9,8 @@ const BACKEND: Backend = Backend::Sqlite;
 mod contract;
 #[path = "devices.rs"]
 mod devices;
+#[path = "handed.rs"]
+mod handed;
 #[path = "identities.rs"]
 mod identities;
 #[path = "kept.rs"]
