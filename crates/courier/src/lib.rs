@@ -119,7 +119,7 @@ impl Courier {
         let departures = self.desk.engine.departures();
         departures.open(0);
         let senders = self.desk.transport.senders();
-        let all_ended = timeout(STOPPING, async {
+        let sending = timeout(STOPPING, async {
             pile.add(round.end().await);
             pile.fetch(departures);
             pile.send(&self.desk, senders);
@@ -128,11 +128,13 @@ impl Courier {
                 pile.send(&self.desk, senders);
             }
         });
-        if all_ended.await.is_err() {
-            let (given_up, put_back) = pile.give_up().await;
-            tracing::warn!(given_up, put_back = put_back.len(), "mails were not sent in time and stay owed");
-            round.settle(put_back);
+        // What has not ended by then is given up.
+        let _ = sending.await;
+        let (given_up, put_back) = pile.give_up().await;
+        if given_up > 0 || !put_back.is_empty() {
+            tracing::warn!(given_up, put_back = put_back.len(), "mails were not sent before the end and stay owed");
         }
+        round.settle(put_back);
         let unsettled = round.unsettled();
         if !unsettled.is_empty()
             && let Err(error) = self.desk.engine.settle_messages(unsettled).await
