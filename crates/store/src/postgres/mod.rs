@@ -36,6 +36,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use engine::Observer;
+use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 pub use node::{NODE_LEASE, NodeNumber};
@@ -59,6 +60,8 @@ const STATEMENTS: &[&[&str]] = &[
 /// A store in one PostgreSQL database, which others may share.
 pub struct PostgresStore {
     shared: Arc<Shared>,
+    /// Held by the one write that is tried to see whether others would go through: where it waits without end, no more may come to wait.
+    trial: Arc<Mutex<()>>,
 }
 
 /// Opens the store in the PostgreSQL database at `url`, and brings its schema up to date. At most `connections` are made.
@@ -78,7 +81,7 @@ pub(crate) async fn open(
     drop(link);
     let shared =
         Shared::new(Connector::new(target), connections, observer).map_err(|problem| OpenError::Url { problem })?;
-    Ok(Arc::new(PostgresStore { shared: Arc::new(shared) }))
+    Ok(Arc::new(PostgresStore { shared: Arc::new(shared), trial: Arc::default() }))
 }
 
 /// Brings the schema of the database at `url` up to date, and says how many migrations that took.

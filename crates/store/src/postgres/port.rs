@@ -1,6 +1,7 @@
 //! [`engine::Store`] over PostgreSQL: each operation in a task of its own, each plain read in one trip.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use engine::{
     Account, Address, Annotate, Caller, ChangeDevice, ChangeIdentity, Device, DeviceId, DeviceView, EndSessions,
@@ -9,14 +10,19 @@ use engine::{
     StoreError, Swept, TakeTicket, Taken, Ticket, Timestamp, Verify,
 };
 
+use tokio::time::timeout;
+
 use super::connect::Link;
 use super::operations::Load;
 use super::run::{Again, Shared, driver};
-use super::trip::{COMMIT, Failure, Place, Trip, alone, command};
+use super::trip::{COMMIT, Failure, Place, Step, Trip, alone, command};
 use super::wire::{Error, Row};
 use super::{PostgresStore, budget, device, flow, identity, outbox, session, ticket, vault};
 use crate::error::unavailable;
 use crate::moment;
+
+/// So soon a write that shows whether others would go through must be durable.
+const READY: Duration = Duration::from_secs(2);
 
 /// At most so many rows of a kind go in one sweep, so that nobody waits behind it for long.
 const SWEEP: i64 = 500;
@@ -49,40 +55,45 @@ macro_rules! look {
     }};
 }
 
-/// A change that no rule of the engine is about: `$steps` in a transaction of their own.
+/// A change that no rule of the engine is about: `$steps` in a transaction of their own, in a task of its own.
 macro_rules! write {
-    ($store:expr, $name:literal, $link:ident => [$($step:expr),+]) => {{
-        let shared = Arc::clone(&$store.shared);
-        let doing = async move {
-            let asked = moment();
-            let mut again = Again::default();
-            loop {
-                let lent = shared.lend().await?;
-                let answered = {
-                    let $link = lent.link()?;
-                    let mut trip = Trip::begin($link);
-                    let places = vec![$(trip.add($step)),+];
-                    in_a_transaction($link, trip, places).await
-                };
-                match answered {
-                    Written::Done(answers) => {
-                        lent.give_back();
-                        shared.stored($name, asked);
-                        return Ok(answers);
-                    }
-                    Written::Undone(error) => {
-                        drop(lent);
-                        shared.try_again(Failure::Driver(error), &mut again)?;
-                    }
-                    Written::Unknown(error) => {
-                        drop(lent);
-                        return Err(driver(&error));
-                    }
-                }
-            }
+    ($store:expr, $name:literal, $link:ident => [$($step:expr),+]) => {
+        apart(&$store.shared, written(Arc::clone(&$store.shared), $name, move |$link| vec![$($step),+]))
+    };
+}
+
+/// Such a change; what came of each of `steps`.
+async fn written(
+    shared: Arc<Shared>,
+    name: &'static str,
+    steps: impl Fn(&Link) -> Vec<Step> + Send,
+) -> Result<Vec<Vec<Row>>, StoreError> {
+    let asked = moment();
+    let mut again = Again::default();
+    loop {
+        let lent = shared.lend().await?;
+        let answered = {
+            let link = lent.link()?;
+            let mut trip = Trip::begin(link);
+            let places = steps(link).into_iter().map(|step| trip.add(step)).collect();
+            in_a_transaction(link, trip, places).await
         };
-        apart(&$store.shared, doing)
-    }};
+        match answered {
+            Written::Done(answers) => {
+                lent.give_back();
+                shared.stored(name, asked);
+                return Ok(answers);
+            }
+            Written::Undone(error) => {
+                drop(lent);
+                shared.try_again(Failure::Driver(error), &mut again)?;
+            }
+            Written::Unknown(error) => {
+                drop(lent);
+                return Err(driver(&error));
+            }
+        }
+    }
 }
 
 /// What came of such a change.
@@ -310,7 +321,18 @@ impl Store for PostgresStore {
     }
 
     fn ping(&self) -> Reply<'_, ()> {
-        let read: Reply<'_, bool> = look!(self, link => vault::read_one(&alone(link, vault::is_writable(link)).await?, "pg_catalog", "writable")?);
-        Box::pin(async { if read.await? { Ok(()) } else { Err(unavailable("the database is read-only")) } })
+        Box::pin(async {
+            let writing = async {
+                let alone = Arc::clone(&self.trial).lock_owned().await;
+                let write = written(Arc::clone(&self.shared), "ping", |link| vec![vault::leave_a_mark(link)]);
+                apart(&self.shared, async move {
+                    let answers = write.await;
+                    drop(alone);
+                    answers.map(drop)
+                })
+                .await
+            };
+            timeout(READY, writing).await.unwrap_or_else(|_| Err(unavailable("a write is not answered in time")))
+        })
     }
 }

@@ -63,6 +63,31 @@ async fn a_commit_is_reported_when_the_replica_has_it() {
 }
 
 #[tokio::test]
+async fn while_a_replica_is_waited_for_nobody_is_ready() {
+    let Some(pair) = Pair::new().await else { return };
+    pair.store.ping().await.unwrap();
+    pair.replica.crash();
+    // However often it is asked, one write waits.
+    let mut asked = JoinSet::new();
+    for _ in 0..6 {
+        let store = Arc::clone(&pair.store);
+        asked.spawn(async move { store.ping().await });
+    }
+    for answer in asked.join_all().await {
+        assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
+    }
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND datname = current_database()";
+    assert_eq!(pair.database.ask(waiting), "1");
+    pair.replica.start().await;
+    let ready = async {
+        while pair.store.ping().await.is_err() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, ready).await.expect("the replica is back");
+}
+
+#[tokio::test]
 async fn a_commit_of_which_nothing_is_heard_is_not_reported_as_done() {
     let Some(pair) = Pair::new().await else { return };
     let mut change = pair.waiting().await;
