@@ -18,11 +18,22 @@ async fn with_mailbox() -> Option<(Mailbox, Post)> {
     Some((mailbox, Post::open(Transport::relays([relay])).await))
 }
 
-async fn with_one_sender() -> Option<(Mailbox, Post)> {
+/// A mailbox that keeps to `rule`, and a courier with one sender.
+async fn with_one_sender(rule: Rule) -> Option<(Mailbox, Post)> {
     let mailbox = Mailbox::start(&MailboxOptions::default())?;
     let mut settings = RelaySettings::new("127.0.0.1", mailbox.port(), Security::Plain);
     settings.senders = 1;
-    let post = Post::open(Transport::relays([Relay::new(settings).unwrap()])).await;
+    mailbox.add_rule(rule).await;
+    Some((mailbox, Post::open(Transport::relays([Relay::new(settings).unwrap()])).await))
+}
+
+/// Has a courier with one sender, whom each mail takes so long as `taking`, three mails in hand: to a, b and c.
+async fn with_three_in_hand(taking: Duration) -> Option<(Mailbox, Post)> {
+    let (mailbox, post) = with_one_sender(Rule::wait(Stage::Content, taking)).await?;
+    for recipient in ["a@example.org", "b@example.org", "c@example.org"] {
+        post.owe(recipient).await;
+        post.until(recipient, |message| message.due_at > message.created_at).await;
+    }
     Some((mailbox, post))
 }
 
@@ -252,12 +263,7 @@ async fn a_store_out_of_reach_stops_nothing_and_sends_nothing_twice() {
 
 #[tokio::test]
 async fn told_to_stop_it_sends_what_it_has() {
-    let Some((mailbox, post)) = with_one_sender().await else { return };
-    mailbox.add_rule(Rule::wait(Stage::Content, Duration::from_millis(200))).await;
-    for recipient in ["a@example.org", "b@example.org", "c@example.org"] {
-        post.owe(recipient).await;
-    }
-    post.until("c@example.org", |message| message.due_at > message.created_at).await;
+    let Some((mailbox, post)) = with_three_in_hand(Duration::from_millis(200)).await else { return };
     let outbox = post.close().await;
     assert_eq!(outbox.states(), [MessageState::Sent; 3]);
     assert_eq!(mailbox.messages().await.len(), 3);
@@ -265,13 +271,7 @@ async fn told_to_stop_it_sends_what_it_has() {
 
 #[tokio::test]
 async fn told_to_stop_it_gives_up_what_takes_too_long_and_leaves_the_rest_owed() {
-    let Some((mailbox, post)) = with_one_sender().await else { return };
-    mailbox.add_rule(Rule::wait(Stage::Content, Duration::from_secs(30))).await;
-    for recipient in ["a@example.org", "b@example.org", "c@example.org"] {
-        post.owe(recipient).await;
-    }
-    post.until("a@example.org", |message| message.due_at > message.created_at).await;
-    post.until("c@example.org", |message| message.due_at > message.created_at).await;
+    let Some((_mailbox, post)) = with_three_in_hand(Duration::from_secs(30)).await else { return };
     let now = post.clock.now();
     let outbox = post.close().await;
     assert_eq!(outbox.states(), [MessageState::Owed; 3]);
@@ -286,8 +286,8 @@ async fn told_to_stop_it_gives_up_what_takes_too_long_and_leaves_the_rest_owed()
 
 #[tokio::test]
 async fn what_no_sender_has_time_for_is_put_back_before_its_lease_ends() {
-    let Some((mailbox, post)) = with_one_sender().await else { return };
-    mailbox.add_rule(Rule::wait(Stage::Content, Duration::from_secs(3)).for_address("slow@example.org")).await;
+    let slow = Rule::wait(Stage::Content, Duration::from_secs(3)).for_address("slow@example.org");
+    let Some((mailbox, post)) = with_one_sender(slow).await else { return };
     post.owe("slow@example.org").await;
     post.owe("ada@example.org").await;
     post.until("ada@example.org", |message| message.due_at > message.created_at).await;

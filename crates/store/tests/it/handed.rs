@@ -1,7 +1,5 @@
 //! Messages that go to the courier the moment they are owed: leased, once, and only when that is durable.
 
-use std::pin::pin;
-use std::task::{Context, Waker};
 use std::time::Duration;
 
 use engine::{Delivery, DeliveryOutcome, Event, Fetched, LEASE, Leased, MessageKind, Place, Purpose, ResendMode};
@@ -129,12 +127,7 @@ async fn a_code_that_is_sent_again_is_handed_over_again() {
 #[tokio::test]
 async fn a_mail_is_handed_over_although_whoever_asked_for_it_went_away() {
     let Some(world) = with_room(super::BACKEND, 1).await else { return };
-    {
-        let ada = address("ada");
-        let asking = pin!(world.start("ada", Purpose::SignInOrUp, &ada));
-        // Hardly ever answered already; then nobody reads the answer.
-        let _ = asking.poll(&mut Context::from_waker(Waker::noop()));
-    }
+    begin_and_leave(world.start("ada", Purpose::SignInOrUp, &address("ada")));
     for _ in 0..600 {
         let (messages, _) = fetch(&world);
         if !messages.is_empty() {

@@ -1,5 +1,8 @@
 //! What the tests of the contract have in common.
 
+use std::pin::pin;
+use std::task::{Context, Waker};
+
 use engine::{Address, Clock as _, Purpose, Verified};
 use rusqlite::Connection;
 use testkit::world::World;
@@ -137,4 +140,10 @@ pub(crate) fn connection(world: &World) -> Connection {
     let connection = Connection::open(world.database()).unwrap();
     connection.busy_timeout(std::time::Duration::from_secs(5)).unwrap();
     connection
+}
+
+/// Begins `asking` and goes away at once: what a connection does that is closed in the middle of a request.
+pub(crate) fn begin_and_leave(asking: impl Future) {
+    // Hardly ever answered already; then nobody reads the answer.
+    let _ = pin!(asking).poll(&mut Context::from_waker(Waker::noop()));
 }
