@@ -9,7 +9,6 @@ use engine::{
     ProjectId, Refresh, Refusal, Register, Reply, Resend, SealedKey, Session, SessionId, Settle, Start, Store,
     StoreError, Swept, TakeTicket, Taken, Ticket, Timestamp, Verify,
 };
-
 use tokio::time::timeout;
 
 use super::connect::Link;
