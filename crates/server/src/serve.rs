@@ -7,6 +7,8 @@
 //! idle connections, so that a short one cuts every pooled client. Here each connection counts its requests
 //! ([`Activity`]) and is watched from outside.
 //!
+//! It promises, too, that who is refused hears why, however much he still wants to say ([`Lingering`]).
+//!
 //! What a request may take once it has begun is `app.rs`'s to say: no connection is closed under a handler at work.
 
 use std::convert::Infallible;
@@ -32,8 +34,10 @@ use tower::{Service, ServiceExt as _};
 use web::Peer;
 
 use activity::{Activity, Watched};
+use lingering::Lingering;
 
 mod activity;
+mod lingering;
 #[cfg(test)]
 mod tests;
 
@@ -47,8 +51,11 @@ pub(crate) struct Limits {
     /// How long a connection that has been served may say nothing, and how long a client may not read its answer.
     /// Longer than the 60 s that common proxies keep an idle connection, so that it is they who close it.
     pub(crate) idle: Duration,
-    /// How long a connection that is told to go may take to do so once it has no request under way.
+    /// How long a connection that is told to go may take to do so once it has no request under way, and how long the
+    /// other end may say nothing once it was sent the last answer.
     pub(crate) farewell: Duration,
+    /// How long the other end is listened to after the last answer if it goes on sending.
+    pub(crate) linger: Duration,
     /// How long requests under way may take to end when the server stops.
     pub(crate) stop: Duration,
     /// The most bytes of a request's header.
@@ -64,6 +71,7 @@ impl Default for Limits {
             first_request: Duration::from_secs(5),
             idle: Duration::from_secs(75),
             farewell: Duration::from_secs(2),
+            linger: Duration::from_secs(30),
             stop: Duration::from_secs(35),
             header: 16 * 1024,
             streams: 100,
@@ -213,16 +221,16 @@ async fn connection<I, S>(
             Ok::<_, Infallible>(response.map(|body| Watched::new(body, open.finish())))
         }
     });
+    let stream = Lingering::new(stream, Arc::clone(&activity), Arc::clone(&limits));
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), counted));
-    let mut told_to_go = None;
     loop {
         let now = Instant::now();
-        let deadline = activity.deadline(now, told_to_go, &limits);
+        let deadline = activity.deadline(now, &limits);
         if deadline <= now {
-            if told_to_go.is_some() || !activity.was_served() {
+            if activity.is_told_to_go() || !activity.was_served() {
                 return;
             }
-            told_to_go = Some(now);
+            activity.tell_to_go(now);
             connection.as_mut().graceful_shutdown();
             continue;
         }
@@ -235,8 +243,8 @@ async fn connection<I, S>(
                 return;
             }
             () = sleep_until(deadline) => {}
-            _ = stopping.changed(), if told_to_go.is_none() => {
-                told_to_go = Some(Instant::now());
+            _ = stopping.changed(), if !activity.is_told_to_go() => {
+                activity.tell_to_go(Instant::now());
                 connection.as_mut().graceful_shutdown();
             }
         }

@@ -1,8 +1,8 @@
 //! What a connection is doing, seen from outside of hyper: requests under way, and when anything last moved.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -23,6 +23,8 @@ pub(super) struct Activity {
     served: AtomicBool,
     /// Milliseconds from `accepted` to the last sign of progress.
     moved: AtomicU64,
+    /// When it was asked to close.
+    told_to_go: OnceLock<Instant>,
 }
 
 impl Activity {
@@ -33,6 +35,7 @@ impl Activity {
             open: AtomicUsize::new(0),
             served: AtomicBool::new(false),
             moved: AtomicU64::new(0),
+            told_to_go: OnceLock::new(),
         }
     }
 
@@ -49,21 +52,30 @@ impl Activity {
         self.served.load(Ordering::Relaxed)
     }
 
+    /// The connection is asked to close, at `now`.
+    pub(super) fn tell_to_go(&self, now: Instant) {
+        self.told_to_go.get_or_init(|| now);
+    }
+
+    /// Whether it was asked to.
+    pub(super) fn is_told_to_go(&self) -> bool {
+        self.told_to_go.get().is_some()
+    }
+
     fn move_on(&self) {
         let elapsed = u64::try_from(self.accepted.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.moved.store(elapsed, Ordering::Relaxed);
     }
 
-    /// When the connection has to be looked at next, and closed if by then nothing has moved: `told_to_go` is when it
-    /// was asked to close.
-    pub(super) fn deadline(&self, now: Instant, told_to_go: Option<Instant>, limits: &Limits) -> Instant {
+    /// When the connection has to be looked at next, and closed if by then nothing has moved.
+    pub(super) fn deadline(&self, now: Instant, limits: &Limits) -> Instant {
         let moved = self.accepted + Duration::from_millis(self.moved.load(Ordering::Relaxed));
         if self.open.load(Ordering::Relaxed) > 0 {
             // A handler is at work, for as long as it is allowed to: look again later.
-            return now + if told_to_go.is_some() { limits.farewell } else { limits.idle };
+            return now + if self.is_told_to_go() { limits.farewell } else { limits.idle };
         }
-        match told_to_go {
-            Some(told) => told.max(moved) + limits.farewell,
+        match self.told_to_go.get() {
+            Some(&told) => told.max(moved) + limits.farewell,
             None if self.was_served() => moved + limits.idle,
             None => self.accepted + limits.first_request,
         }

@@ -17,6 +17,7 @@ fn short() -> Limits {
         first_request: Duration::from_millis(300),
         idle: Duration::from_millis(900),
         farewell: Duration::from_millis(100),
+        linger: Duration::from_millis(1500),
         stop: Duration::from_secs(5),
         ..Limits::default()
     }
@@ -204,10 +205,59 @@ async fn a_handler_at_work_is_not_cut_by_the_idle_limit() {
 async fn st_46_an_overlong_header_is_refused_and_closed() {
     let running = Running::start(router(), short()).await;
     let mut stream = running.connect().await;
-    let header = format!("GET / HTTP/1.1\r\nhost: localhost\r\nx-long: {}", "x".repeat(16 * 1024));
+    let header = format!("GET / HTTP/1.1\r\nhost: localhost\r\nx-long: {}", "x".repeat(16 * 1024 * 64));
     stream.write_all(header.as_bytes()).await.unwrap();
     let (received, _) = until_closed(&mut stream).await;
     assert!(received.starts_with(b"HTTP/1.1 431 "), "{}", String::from_utf8_lossy(&received));
+}
+
+/// A request whose body nobody wants: there is no such verb there.
+const UNWANTED: &[u8] = b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1073741824\r\n\r\n";
+
+#[tokio::test]
+async fn a_client_that_reads_only_when_it_has_written_all_hears_why_it_was_refused() {
+    let limits = Limits { farewell: AMPLE, linger: AMPLE, ..short() };
+    let running = Running::start(router(), limits).await;
+    let mut stream = running.connect().await;
+    stream.write_all(UNWANTED).await.unwrap();
+    timeout(AMPLE, stream.write_all(&vec![b'x'; LARGE])).await.expect("nobody reads").unwrap();
+    assert!(answer(&mut stream).await.starts_with("HTTP/1.1 405 "));
+    stream.shutdown().await.unwrap();
+    until_closed(&mut stream).await;
+}
+
+#[tokio::test]
+async fn st_46_a_client_that_says_nothing_after_its_last_answer_is_let_go() {
+    let limits = Limits { farewell: Duration::from_millis(300), linger: AMPLE * 2, idle: AMPLE * 2, ..short() };
+    let running = Running::start(router(), limits).await;
+    let mut stream = running.connect().await;
+    let began = Instant::now();
+    stream.write_all(UNWANTED).await.unwrap();
+    assert!(until_closed(&mut stream).await.0.starts_with(b"HTTP/1.1 405 "));
+    let refused = until_refused(&mut stream, Duration::from_millis(600)).await;
+    assert!(refused >= began + Duration::from_millis(300), "{:?}", refused - began);
+}
+
+#[tokio::test]
+async fn st_46_a_client_that_goes_on_sending_after_its_last_answer_is_cut() {
+    let limits = Limits { linger: Duration::from_millis(600), idle: AMPLE * 2, farewell: AMPLE * 2, ..short() };
+    let running = Running::start(router(), limits).await;
+    let mut stream = running.connect().await;
+    let began = Instant::now();
+    stream.write_all(UNWANTED).await.unwrap();
+    let refused = until_refused(&mut stream, Duration::from_millis(20)).await;
+    assert!(refused >= began + Duration::from_millis(600), "{:?}", refused - began);
+}
+
+/// Sends a byte now and then until the other end refuses it, and says when that was.
+async fn until_refused(stream: &mut TcpStream, pause: Duration) -> Instant {
+    let refused = async {
+        while stream.write_all(b"x").await.is_ok() {
+            sleep(pause).await;
+        }
+    };
+    timeout(AMPLE, refused).await.expect("the connection stays open");
+    Instant::now()
 }
 
 /// An HTTP/2 frame.

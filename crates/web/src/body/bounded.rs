@@ -12,8 +12,9 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 
 /// How much of an overlong body is read and thrown away before it is refused.
 ///
-/// A server that answers and closes while its client still writes makes the client's system discard the answer. So a
-/// body that is merely too long is read to its end; one that is absurd is not.
+/// A body that is merely too long is read to its end: the connection stays good, and no client has to cope with an
+/// answer that comes while it still writes (some HTTP/2 clients lose it). One that is absurd is not; the server then
+/// closes an HTTP/1 connection so that the answer is heard.
 const DISCARDED: usize = 4 * 1024 * 1024;
 
 /// A body of which no more than so many bytes are handed on. [`Progress`] tells its fate to whoever wraps the handler.
