@@ -81,6 +81,7 @@ pub(crate) async fn run(options: &Options, postgres: &Postgres, counting: Counti
     if !output.status.success() || !said.contains("\nnumber of failed transactions: 0 ") {
         return Err(io::Error::other(format!("pgbench: {said}{}", String::from_utf8_lossy(&output.stderr))));
     }
+    postgres.remove(database).await?;
     let database = after.database.since(before.database);
     let sign_ins = count(database.sessions);
     Ok(Ceiling {

@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::measured::{Measured, Meter, microseconds};
+use crate::measured::{Meter, microseconds};
 use crate::sink::Sink;
 
 /// An answer that takes longer is an error.
@@ -110,15 +110,11 @@ impl Person {
         Self { number, addresses, server, sink }
     }
 
-    /// Signs in until `meter` is over, and tells what counted.
-    pub(crate) async fn sign_in_again_and_again(self, meter: Arc<Meter>) -> Measured {
-        let mut measured = Measured::default();
+    /// Signs in until `meter` is over.
+    pub(crate) async fn sign_in_again_and_again(self, meter: Arc<Meter>) {
         let mut connection = None;
-        for round in 0_u64.. {
-            if meter.is_over() {
-                break;
-            }
-            let was_counting = meter.is_counting();
+        let mut round = 0_u64;
+        while meter.is_on().await {
             let signed_in = match connection.take() {
                 Some(http) => Ok(http),
                 None => Http::connect(self.server).await,
@@ -127,27 +123,23 @@ impl Person {
                 Ok(mut http) => self.sign_in(round, &mut http).await.map(|took| (http, took)),
                 Err(error) => Err(error),
             };
-            // A sign-in counts if all of it was within what is measured.
-            let counts = was_counting && meter.is_counting();
             match signed_in {
                 Ok((http, took)) => {
                     connection = Some(http);
-                    if counts {
+                    meter.record(|measured| {
                         measured.first_time += u64::from(round < u64::from(self.addresses));
                         measured.starts.push(microseconds(took.start));
                         measured.mails.push(microseconds(took.mail));
                         measured.verifications.push(microseconds(took.verification));
-                    }
+                    });
                 }
                 Err(error) => {
-                    if counts {
-                        measured.errors.push(error.to_string());
-                    }
+                    meter.record(|measured| measured.errors.push(error.to_string()));
                     sleep(PAUSE).await;
                 }
             }
+            round += 1;
         }
-        measured
     }
 
     async fn sign_in(&self, round: u64, http: &mut Http) -> io::Result<Took> {

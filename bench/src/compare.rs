@@ -1,22 +1,30 @@
 //! One beside the other: `SQLite`, PostgreSQL with one node and with two, and what pgbench does with the same statements.
 //!
 //! All of them in turn, as often as was asked for, and of each figure the median: what else the machine does meanwhile meets all of
-//! them alike.
+//! them alike. One node and two differ by less than a machine does from one moment to the next, so these are up at the same time, and
+//! people sign in now on the one, now on the two.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use crate::Options;
 use crate::ceiling::{self, Ceiling};
 use crate::machine;
 use crate::postgres::{Counting, Figures, Postgres, Statements};
 use crate::report::{Report, count};
-use crate::run::run;
+use crate::run::{Running, run};
 
 /// What is compared.
 const NAMES: [&str; 4] = ["SQLite", "PostgreSQL, one node", "PostgreSQL, two nodes", "pgbench, the same statements"];
 
 /// How long is counted, where statements are.
 const COUNTING: u64 = 5;
+
+/// How long people sign in on one node before it is the two nodes' turn.
+const SLICE: Duration = Duration::from_secs(2);
+
+/// How much of the beginning of that does not count: those who signed in elsewhere come to their end.
+const CHANGE: Duration = Duration::from_millis(500);
 
 /// One run in figures; those but the first are of one sign-in, processor time in microseconds.
 #[derive(Debug, Clone, Copy, Default)]
@@ -37,18 +45,14 @@ pub(crate) async fn print(options: &Options, to: &mut impl Write) -> io::Result<
     let (batch, statements) = counted(options, to).await?;
     let postgres = Postgres::start(Counting::No).await?;
     let mut rows: [Vec<Row>; 4] = Default::default();
+    let mut ratios = Vec::new();
     for round in 1..=options.rounds {
         writeln!(to, "round {round} of {}: {} clients, {} s each", options.rounds, options.clients, options.seconds)?;
-        for (index, (name, rows)) in NAMES.into_iter().zip(&mut rows).enumerate() {
-            let row = match index {
-                0 => of_report(&run(options, 1, None, Counting::No).await?, to)?,
-                3 => of_ceiling(&ceiling::run(options, &postgres, Counting::No, batch).await?),
-                _ => {
-                    let nodes = if index == 1 { 1 } else { 2 };
-                    let database = postgres.database(Counting::No).await;
-                    of_report(&run(options, nodes, Some(&database), Counting::No).await?, to)?
-                }
-            };
+        let sqlite = run(options, 1, None, Counting::No).await?;
+        let [one, two] = nodes(options, &postgres, &mut ratios).await?;
+        let ceiling = ceiling::run(options, &postgres, Counting::No, batch).await?;
+        let [sqlite, one, two] = [of_report(&sqlite, to)?, of_report(&one, to)?, of_report(&two, to)?];
+        for ((name, rows), row) in NAMES.into_iter().zip(&mut rows).zip([sqlite, one, two, of_ceiling(&ceiling)]) {
             writeln!(to, "  {name:<30} {:>6.0}/s", row.rate)?;
             rows.push(row);
         }
@@ -74,22 +78,55 @@ pub(crate) async fn print(options: &Options, to: &mut impl Write) -> io::Result<
         writeln!(to)?;
     }
     writeln!(to, "\nmachine: {}, kernel {}", machine::processor(), machine::kernel())?;
-    let [_, one, two, ceiling] = rows;
+    let [_, one, _, ceiling] = rows;
+    writeln!(to, "one node is at {:.0} % of what pgbench does", one.rate / ceiling.rate * 100.0)?;
+    let (mean, error) = mean(&ratios);
     writeln!(
         to,
-        "one node is at {:.0} % of what pgbench does; two nodes are at {:.0} % of one",
-        percent(one, ceiling),
-        percent(two, one)
+        "two nodes are at {:.1} % of one, give or take {:.1}: mean and standard error of {} slices of {} s, one beside the other",
+        mean * 100.0,
+        error * 100.0,
+        ratios.len(),
+        SLICE.as_secs()
     )
+}
+
+/// Has people sign in on one node and on two, in turn, and puts how much the two did of what the one did to `ratios`.
+async fn nodes(options: &Options, postgres: &Postgres, ratios: &mut Vec<f64>) -> io::Result<[Report; 2]> {
+    let databases = [postgres.database(Counting::No).await, postgres.database(Counting::No).await];
+    let [for_one, for_two] = &databases;
+    let mut one = Running::start(options, 1, Some(for_one), Counting::No).await?;
+    let mut two = Running::start(options, 2, Some(for_two), Counting::No).await?;
+    for slice in 0..options.seconds.div_ceil(SLICE.as_secs()).max(2) {
+        let unmeasured = if slice == 0 { Duration::from_secs(options.warm_up) } else { CHANGE };
+        // Who comes second finds what the first has left for the disk to do, so each does every other time.
+        let (of_one, of_two) = if slice % 2 == 0 {
+            let of_one = one.measure(unmeasured, SLICE).await?;
+            (of_one, two.measure(unmeasured, SLICE).await?)
+        } else {
+            let of_two = two.measure(unmeasured, SLICE).await?;
+            (one.measure(unmeasured, SLICE).await?, of_two)
+        };
+        ratios.push(of_two / of_one);
+    }
+    let reports = [one.stop().await?, two.stop().await?];
+    for database in databases {
+        postgres.remove(database).await?;
+    }
+    Ok(reports)
+}
+
+/// The geometric mean of ratios, and its standard error.
+fn mean(ratios: &[f64]) -> (f64, f64) {
+    let number = count(ratios.len());
+    let mean = ratios.iter().map(|ratio| ratio.ln()).sum::<f64>() / number;
+    let squares: f64 = ratios.iter().map(|ratio| (ratio.ln() - mean).powi(2)).sum();
+    (mean.exp(), mean.exp() * (squares / (number - 1.0) / number).sqrt())
 }
 
 /// A figure in a cell of its own; what a row has nothing of is left out.
 fn cell(figure: f64, digits: usize) -> String {
     if figure > 0.0 { format!(" {figure:.digits$} |") } else { " |".to_owned() }
-}
-
-fn percent(one: Row, of: Row) -> f64 {
-    one.rate / of.rate * 100.0
 }
 
 /// How many messages are settled at a time, and how many statements a sign-in takes: on PostgreSQL with one node, with two and at
@@ -108,6 +145,7 @@ async fn counted(options: &Options, to: &mut impl Write) -> io::Result<(u32, [f6
             batch = in_a_batch(&report);
         }
         ours.extend(report.statements.unwrap_or_default());
+        postgres.remove(database).await?;
     }
     let ceiling = ceiling::run(&options, &postgres, Counting::Statements, batch).await?;
     if let Some(last) = counts.last_mut() {
@@ -139,12 +177,12 @@ fn of_report(report: &Report, to: &mut impl Write) -> io::Result<Row> {
     let operations: f64 = ["start", "lease", "settle", "verify"].map(|name| report.operations(name)).iter().sum();
     let row = Row {
         rate: report.sign_ins() / report.seconds(),
-        server: report.server().as_secs_f64() / sign_ins * 1e6,
-        load: report.load().as_secs_f64() / sign_ins * 1e6,
+        server: report.used.server.as_secs_f64() / sign_ins * 1e6,
+        load: report.used.load.as_secs_f64() / sign_ins * 1e6,
         ..Row::default()
     };
     // What one does in a file makes no trips.
-    Ok(report.database().map_or(row, |used| Row { trips: operations * 2.0 / sign_ins, ..row.with(used, sign_ins) }))
+    Ok(report.used.database.map_or(row, |used| Row { trips: operations * 2.0 / sign_ins, ..row.with(used, sign_ins) }))
 }
 
 fn of_ceiling(ceiling: &Ceiling) -> Row {
@@ -193,6 +231,13 @@ mod tests {
     #[test]
     fn what_there_is_nothing_of_is_left_out() {
         assert_eq!([cell(2.345, 1), cell(0.0, 1)], [" 2.3 |", " |"]);
+    }
+
+    #[test]
+    fn half_as_much_and_twice_as_much_are_as_much() {
+        let (mean, error) = mean(&[0.5, 2.0]);
+        assert_eq!(format!("{mean:.3} {error:.3}"), "1.000 0.693");
+        assert_eq!(super::mean(&[0.5, 0.5, 0.5]), (0.5, 0.0));
     }
 
     #[test]

@@ -120,9 +120,15 @@ impl Drop for Folder {
 pub(crate) fn folder_on_disk(parent: &Path) -> io::Result<Folder> {
     fs::create_dir_all(parent)?;
     let parent = on_disk(parent)?;
-    let folder = Folder(parent.join(format!("load-{}", std::process::id())));
-    fs::create_dir(&folder.0)?;
-    Ok(folder)
+    let mut number = 0;
+    loop {
+        let folder = parent.join(format!("load-{}-{number}", std::process::id()));
+        match fs::create_dir(&folder) {
+            Ok(()) => return Ok(Folder(folder)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// `folder` without links in its path, if it is not in memory.

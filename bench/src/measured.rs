@@ -1,36 +1,77 @@
 //! What clients measure, and when it counts.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::mem;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// Says whether what happens now counts: not at first, not in the end.
-#[derive(Debug, Default)]
-pub(crate) struct Meter(AtomicU8);
+use tokio::sync::watch;
 
-const COUNTING: u8 = 1;
-const OVER: u8 = 2;
+use crate::report::count;
 
-impl Meter {
-    /// From now on it counts.
-    pub(crate) fn begin(&self) {
-        self.0.store(COUNTING, Ordering::Relaxed);
-    }
+/// Says when people sign in and when that counts, and keeps what counted.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    phase: watch::Sender<Phase>,
+    measured: Mutex<Measured>,
+}
 
-    /// From now on nothing counts, and clients end.
-    pub(crate) fn end(&self) {
-        self.0.store(OVER, Ordering::Relaxed);
-    }
+/// What people do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Resting,
+    Running,
+    Counting,
+    Over,
+}
 
-    pub(crate) fn is_counting(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == COUNTING
-    }
-
-    pub(crate) fn is_over(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == OVER
+impl Default for Meter {
+    /// Nobody signs in yet.
+    fn default() -> Self {
+        Self { phase: watch::Sender::new(Phase::Resting), measured: Mutex::default() }
     }
 }
 
-/// What one client measured, or all together.
+impl Meter {
+    /// From now on people sign in, and nothing counts.
+    pub(crate) fn run(&self) {
+        self.phase.send_replace(Phase::Running);
+    }
+
+    /// From now on it counts.
+    pub(crate) fn count(&self) {
+        self.phase.send_replace(Phase::Counting);
+    }
+
+    /// From now on nothing counts, and nobody begins.
+    pub(crate) fn rest(&self) {
+        self.phase.send_replace(Phase::Resting);
+    }
+
+    /// From now on nobody ever begins.
+    pub(crate) fn end(&self) {
+        self.phase.send_replace(Phase::Over);
+    }
+
+    /// Waits until people sign in; says no when nobody ever does any more.
+    pub(crate) async fn is_on(&self) -> bool {
+        let mut phase = self.phase.subscribe();
+        phase.wait_for(|phase| *phase != Phase::Resting).await.is_ok_and(|phase| *phase != Phase::Over)
+    }
+
+    /// Has `what` written down, if what comes to its end now counts.
+    pub(crate) fn record(&self, what: impl FnOnce(&mut Measured)) {
+        if *self.phase.borrow() == Phase::Counting {
+            what(&mut self.measured.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+    }
+
+    /// What counted since this was asked last.
+    pub(crate) fn take(&self) -> Measured {
+        mem::take(&mut self.measured.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// What all clients measured.
 #[derive(Debug, Default)]
 pub(crate) struct Measured {
     /// How many sign-ins of `starts` were the first of their address.
@@ -46,6 +87,11 @@ pub(crate) struct Measured {
 }
 
 impl Measured {
+    /// How many sign-ins there were.
+    pub(crate) fn sign_ins(&self) -> f64 {
+        count(self.starts.len())
+    }
+
     /// Puts `other` to the rest.
     pub(crate) fn add(&mut self, mut other: Self) {
         self.first_time += other.first_time;
@@ -69,6 +115,8 @@ pub(crate) fn percentile(sorted: &[u32], percent: usize) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::timeout;
+
     use super::*;
 
     #[test]
@@ -79,12 +127,33 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_between_beginning_and_end_counts() {
+    fn only_what_ends_while_it_counts_is_written_down() {
         let meter = Meter::default();
-        assert!(!meter.is_counting() && !meter.is_over());
-        meter.begin();
-        assert!(meter.is_counting() && !meter.is_over());
+        let record = |error: &str| meter.record(|measured| measured.errors.push(error.to_owned()));
+        record("resting");
+        meter.run();
+        record("running");
+        meter.count();
+        record("counting");
+        meter.rest();
+        record("resting again");
+        meter.count();
+        record("counting again");
         meter.end();
-        assert!(!meter.is_counting() && meter.is_over());
+        record("over");
+        assert_eq!(meter.take().errors, ["counting", "counting again"]);
+        assert!(meter.take().errors.is_empty());
+    }
+
+    #[tokio::test]
+    async fn nobody_begins_while_it_rests_or_when_it_is_over() {
+        let meter = Meter::default();
+        assert!(timeout(Duration::ZERO, meter.is_on()).await.is_err());
+        let ((), is_on) = tokio::join!(async { meter.run() }, meter.is_on());
+        assert!(is_on && meter.is_on().await);
+        meter.rest();
+        assert!(timeout(Duration::ZERO, meter.is_on()).await.is_err());
+        meter.end();
+        assert!(!meter.is_on().await);
     }
 }

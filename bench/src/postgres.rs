@@ -68,6 +68,11 @@ impl Postgres {
         Database(database)
     }
 
+    /// A run is over: nothing of its database shall cost the next one, as a vacuum of it would.
+    pub(crate) async fn remove(&self, database: Database) -> io::Result<()> {
+        spawn_blocking(move || database.0.remove()).await.map_err(io::Error::other)
+    }
+
     /// The program `name` of this PostgreSQL.
     pub(crate) fn program(&self, name: &str) -> std::process::Command {
         self.cluster.program(name)
@@ -154,6 +159,18 @@ impl Figures {
             syncs: self.syncs.saturating_sub(before.syncs),
             size: self.size.saturating_sub(before.size),
             sessions: self.sessions.saturating_sub(before.sessions),
+        }
+    }
+
+    /// What was used then and another time.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            processor: self.processor + other.processor,
+            log: self.log + other.log,
+            images: self.images + other.images,
+            syncs: self.syncs + other.syncs,
+            size: self.size + other.size,
+            sessions: self.sessions + other.sessions,
         }
     }
 }

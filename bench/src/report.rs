@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::machine::{self, Costs};
 use crate::measured::{Measured, percentile};
 use crate::postgres::{Figures, Statements};
-use crate::run::Moment;
+use crate::run::Used;
 
 /// Everything there is to say.
 pub(crate) struct Report {
@@ -16,8 +16,8 @@ pub(crate) struct Report {
     pub(crate) disk: String,
     pub(crate) startup: Duration,
     pub(crate) idle: Costs,
-    pub(crate) before: Moment,
-    pub(crate) after: Moment,
+    pub(crate) after: Costs,
+    pub(crate) used: Used,
     pub(crate) measured: Measured,
     pub(crate) stopped_in: Duration,
     /// What PostgreSQL ran, where that was counted.
@@ -76,42 +76,23 @@ impl Report {
 
     /// How many sign-ins were measured.
     pub(crate) fn sign_ins(&self) -> f64 {
-        count(self.measured.starts.len())
+        self.measured.sign_ins()
     }
 
     /// How long was measured.
     pub(crate) fn seconds(&self) -> f64 {
-        (self.after.at - self.before.at).as_secs_f64()
-    }
-
-    /// Processor time of the servers.
-    pub(crate) fn server(&self) -> Duration {
-        self.after.server.processor.saturating_sub(self.before.server.processor)
-    }
-
-    /// Processor time of the load itself.
-    pub(crate) fn load(&self) -> Duration {
-        self.after.load.processor.saturating_sub(self.before.load.processor)
-    }
-
-    /// What PostgreSQL used.
-    pub(crate) fn database(&self) -> Option<Figures> {
-        Some(self.after.database?.since(self.before.database?))
+        self.used.time.as_secs_f64()
     }
 
     /// How often the store was asked for `operation`.
     pub(crate) fn operations(&self, operation: &str) -> f64 {
-        self.growth(&format!("{STORE}_count"), operation)
-    }
-
-    fn growth(&self, name: &str, operation: &str) -> f64 {
-        self.after.metrics.growth(&self.before.metrics, name, operation)
+        self.used.metrics.sum(&format!("{STORE}_count"), operation)
     }
 
     fn print_costs(&self, to: &mut impl Write) -> io::Result<()> {
         let (sign_ins, seconds) = (self.sign_ins(), self.seconds());
-        let (server, load) = (self.server().as_secs_f64(), self.load().as_secs_f64());
-        let written = count(self.after.server.written - self.before.server.written);
+        let (server, load) = (self.used.server.as_secs_f64(), self.used.load.as_secs_f64());
+        let written = count(self.used.written);
         writeln!(
             to,
             "processor      server {server:.1} s ({:.2} cores, {:.0} µs a sign-in); the load itself {load:.1} s ({:.2} cores)",
@@ -130,15 +111,17 @@ impl Report {
             to,
             "memory         idle {:.1} MiB; after the load {:.1} MiB (at most {:.1} MiB)",
             mebibytes(self.idle.resident_kib),
-            mebibytes(self.after.server.resident_kib),
-            mebibytes(self.after.server.most_resident_kib)
+            mebibytes(self.after.resident_kib),
+            mebibytes(self.after.most_resident_kib)
         )
     }
 
     fn print_store(&self, to: &mut impl Write) -> io::Result<()> {
         let sign_ins = self.sign_ins();
-        let (groups, operations) =
-            (self.growth(&format!("{GROUPS}_count"), ""), self.growth(&format!("{GROUPS}_sum"), ""));
+        let (groups, operations) = (
+            self.used.metrics.sum(&format!("{GROUPS}_count"), ""),
+            self.used.metrics.sum(&format!("{GROUPS}_sum"), ""),
+        );
         if groups > 0.0 {
             writeln!(
                 to,
@@ -149,10 +132,10 @@ impl Report {
         } else {
             writeln!(to, "operations")?;
         }
-        for operation in self.after.metrics.operations(&format!("{STORE}_count")) {
+        for operation in self.used.metrics.operations(&format!("{STORE}_count")) {
             let times = self.operations(operation);
             if times > 0.0 {
-                let mean = self.growth(&format!("{STORE}_sum"), operation) / times * 1e3;
+                let mean = self.used.metrics.sum(&format!("{STORE}_sum"), operation) / times * 1e3;
                 writeln!(to, "  {operation:<12} {:.2} a sign-in, {mean:.1} ms each until durable", times / sign_ins)?;
             }
         }
@@ -160,7 +143,7 @@ impl Report {
     }
 
     fn print_database(&self, to: &mut impl Write) -> io::Result<()> {
-        let Some(Figures { processor, log, images, syncs, size, .. }) = self.database() else { return Ok(()) };
+        let Some(Figures { processor, log, images, syncs, size, .. }) = self.used.database else { return Ok(()) };
         let sign_ins = self.sign_ins();
         let processor = processor.as_secs_f64();
         writeln!(

@@ -189,19 +189,26 @@ impl Metrics {
         Self(sums)
     }
 
-    /// The sums of all of `nodes`.
-    pub(crate) fn of_all(nodes: impl IntoIterator<Item = Self>) -> Self {
+    /// The sums of all of `several`.
+    pub(crate) fn of_all(several: impl IntoIterator<Item = Self>) -> Self {
         let mut sums = BTreeMap::new();
-        for (series, value) in nodes.into_iter().flat_map(|node| node.0) {
+        for (series, value) in several.into_iter().flat_map(|one| one.0) {
             *sums.entry(series).or_default() += value;
         }
         Self(sums)
     }
 
-    /// How much `name` of `operation` has grown since `before`.
-    pub(crate) fn growth(&self, before: &Self, name: &str, operation: &str) -> f64 {
-        let key = (name.to_owned(), operation.to_owned());
-        self.0.get(&key).unwrap_or(&0.0) - before.0.get(&key).unwrap_or(&0.0)
+    /// How much each has grown since `before`.
+    pub(crate) fn since(mut self, before: &Self) -> Self {
+        for (series, value) in &mut self.0 {
+            *value -= before.0.get(series).unwrap_or(&0.0);
+        }
+        self
+    }
+
+    /// The sum of `name` of `operation`.
+    pub(crate) fn sum(&self, name: &str, operation: &str) -> f64 {
+        *self.0.get(&(name.to_owned(), operation.to_owned())).unwrap_or(&0.0)
     }
 
     /// The operations that `name` is counted for.
@@ -220,9 +227,12 @@ mod tests {
         let after = Metrics::parse(
             "a 3\nb_sum{backend=\"sqlite\",op=\"start\"} 0.5\nb_sum{op=\"start\",x=\"y\"} 1\nb_sum{op=\"verify\"} 2\n",
         );
-        assert_eq!(after.growth(&before, "a", "").to_string(), "2");
-        assert_eq!(after.growth(&before, "b_sum", "start").to_string(), "1.5");
-        assert_eq!(after.growth(&before, "c", "").to_string(), "0");
-        assert_eq!(after.operations("b_sum").collect::<Vec<_>>(), ["start", "verify"]);
+        let growth = after.since(&before);
+        assert_eq!(growth.sum("a", "").to_string(), "2");
+        assert_eq!(growth.sum("b_sum", "start").to_string(), "1.5");
+        assert_eq!(growth.sum("c", "").to_string(), "0");
+        let twice = Metrics::of_all([Metrics::parse("a 3\n"), growth]);
+        assert_eq!(twice.sum("a", "").to_string(), "5");
+        assert_eq!(twice.operations("b_sum").collect::<Vec<_>>(), ["start", "verify"]);
     }
 }

@@ -348,6 +348,14 @@ impl TestDatabase {
         String::from_utf8_lossy(&output.stdout).trim_end_matches('\n').to_owned()
     }
 
+    /// Drops it, whoever uses it.
+    ///
+    /// # Panics
+    /// If it is there no more.
+    pub fn remove(&self) {
+        done(&mut self.cluster.psql("postgres", &format!("DROP DATABASE {} WITH (FORCE)", self.name)));
+    }
+
     /// Everything in it, as text.
     ///
     /// # Panics
