@@ -75,6 +75,17 @@ const ADDRESS_REPLACED_SUBJECT: &str = "address_replaced.subject";
 const ADDRESS_REPLACED_TEXT: &str = "address_replaced.txt";
 const ADDRESS_REPLACED_HTML: &str = "address_replaced.html";
 
+/// An HTML template between what all of them begin and end with.
+macro_rules! framed {
+    ($name:literal) => {
+        concat!(
+            include_str!("../templates/top.html"),
+            include_str!(concat!("../templates/", $name)),
+            include_str!("../templates/bottom.html"),
+        )
+    };
+}
+
 impl Templates {
     /// The templates that come with the program.
     ///
@@ -86,13 +97,13 @@ impl Templates {
         let sources = [
             (CODE_SUBJECT, include_str!("../templates/code.subject")),
             (CODE_TEXT, include_str!("../templates/code.txt")),
-            (CODE_HTML, include_str!("../templates/code.html")),
+            (CODE_HTML, framed!("code.html")),
             (NO_ACCOUNT_SUBJECT, include_str!("../templates/no_account.subject")),
             (NO_ACCOUNT_TEXT, include_str!("../templates/no_account.txt")),
-            (NO_ACCOUNT_HTML, include_str!("../templates/no_account.html")),
+            (NO_ACCOUNT_HTML, framed!("no_account.html")),
             (ADDRESS_REPLACED_SUBJECT, include_str!("../templates/address_replaced.subject")),
             (ADDRESS_REPLACED_TEXT, include_str!("../templates/address_replaced.txt")),
-            (ADDRESS_REPLACED_HTML, include_str!("../templates/address_replaced.html")),
+            (ADDRESS_REPLACED_HTML, framed!("address_replaced.html")),
         ];
         for (name, source) in sources {
             environment.add_template(name, source).map_err(|error| failed(name, &error))?;

@@ -285,6 +285,17 @@ async fn told_to_stop_it_gives_up_what_takes_too_long_and_leaves_the_rest_owed()
 }
 
 #[tokio::test]
+async fn told_to_stop_while_every_relay_rests_it_leaves_what_it_has_owed() {
+    let Some((mailbox, post)) = with_three_in_hand(Duration::from_secs(30)).await else { return };
+    drop(mailbox);
+    post.until("a@example.org", |message| message.last_error.is_some()).await;
+    // The relay is tried again in a second, and in two more if that fails: with b, then with c.
+    let waiting = post.close().await.message("c@example.org");
+    assert_eq!(waiting.state, MessageState::Owed);
+    assert_eq!(waiting.last_error.as_deref(), Some("the courier stopped before it was sent"));
+}
+
+#[tokio::test]
 async fn what_no_sender_has_time_for_is_put_back_before_its_lease_ends() {
     let slow = Rule::wait(Stage::Content, Duration::from_secs(3)).for_address("slow@example.org");
     let Some((mailbox, post)) = with_one_sender(slow).await else { return };
