@@ -247,18 +247,17 @@ impl Asking {
     /// Leases `message` at once, if there is room for it. A decoy is as much work, and stays where it is.
     fn departure(&self, message: &mut OutboxMessage, flow: &Flow) -> Departure {
         let Some(place) = self.place.clone() else { return Departure::Later };
-        let Some(code) = flow.code(&self.keys) else { return Departure::Later };
-        let is_decoy = message.kind == MessageKind::Decoy;
-        let content = match message.kind {
-            MessageKind::NoAccount => Content::NoAccount,
-            _ => Content::Code { link: message.open_link(&self.keys, &code), code },
-        };
-        let due_at = self.now.plus(LEASE);
-        let leased = OutboxMessage { due_at, ..message.clone() }.leased(flow.purpose, content);
-        if !is_decoy {
-            message.due_at = due_at;
+        // Nobody shall tell from the time it takes what is owed, so whatever it is, it is made like one with a code.
+        let leased = OutboxMessage { kind: MessageKind::Code, due_at: self.now.plus(LEASE), ..message.clone() };
+        let Some((purpose, mut content)) = leased.content(Some(flow), &self.keys) else { return Departure::Later };
+        if message.kind == MessageKind::NoAccount {
+            content = Content::NoAccount;
         }
-        Departure::AtOnce { message: Some(Box::new(leased)), place, is_decoy }
+        let is_decoy = message.kind == MessageKind::Decoy;
+        if !is_decoy {
+            message.due_at = leased.due_at;
+        }
+        Departure::AtOnce { message: Some(Box::new(leased.leased(purpose, content))), place, is_decoy }
     }
 
     /// A challenge of the next epoch. Guesses already spent stay spent.
