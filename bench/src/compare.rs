@@ -140,11 +140,11 @@ async fn counted(options: &Options, to: &mut impl Write) -> io::Result<(u32, [f6
     for (nodes, counted) in (1..).zip(counts.iter_mut().skip(1).take(2)) {
         let database = postgres.database(Counting::Statements).await;
         let report = run(&options, nodes, Some(&database), Counting::Statements).await?;
-        *counted = of_each(report.statements.as_ref(), report.operations("verify"));
+        *counted = of_each(report.used.statements.as_ref(), report.operations("verify"));
         if nodes == 1 {
             batch = in_a_batch(&report);
         }
-        ours.extend(report.statements.unwrap_or_default());
+        ours.extend(report.used.statements.unwrap_or_default());
         postgres.remove(database).await?;
     }
     let ceiling = ceiling::run(&options, &postgres, Counting::Statements, batch).await?;

@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use testkit::folder::TempFolder;
 use tokio::time::Instant;
 
 /// What a process has used.
@@ -99,36 +100,10 @@ pub(crate) fn kernel() -> String {
         .map_or_else(|_| "unknown".to_owned(), |text| text.trim().to_owned())
 }
 
-/// A new folder, gone when dropped.
-#[derive(Debug)]
-pub(crate) struct Folder(PathBuf);
-
-impl Folder {
-    pub(crate) fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // What is left is in a folder for such things.
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 /// Makes a new folder in `parent`, which must not be in memory.
-pub(crate) fn folder_on_disk(parent: &Path) -> io::Result<Folder> {
+pub(crate) fn folder_on_disk(parent: &Path) -> io::Result<TempFolder> {
     fs::create_dir_all(parent)?;
-    let parent = on_disk(parent)?;
-    let mut number = 0;
-    loop {
-        let folder = parent.join(format!("load-{}-{number}", std::process::id()));
-        match fs::create_dir(&folder) {
-            Ok(()) => return Ok(Folder(folder)),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
-            Err(error) => return Err(error),
-        }
-    }
+    TempFolder::inside(&on_disk(parent)?)
 }
 
 /// `folder` without links in its path, if it is not in memory.

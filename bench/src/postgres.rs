@@ -149,6 +149,15 @@ pub(crate) fn between(before: &Statements, after: Statements) -> Statements {
     grown.filter(|(_, (calls, _))| *calls > 0.0).collect()
 }
 
+/// What was counted of `one` and of `other`.
+pub(crate) fn sum(mut one: Statements, other: Statements) -> Statements {
+    for (text, (calls, took)) in other {
+        let counted = one.entry(text).or_default();
+        *counted = (counted.0 + calls, counted.1 + took);
+    }
+    one
+}
+
 impl Figures {
     /// What was used since `before`.
     pub(crate) fn since(self, before: Self) -> Self {
@@ -197,6 +206,7 @@ mod tests {
         };
         let between = between(&counted(2.0, 2.0), counted(5.0, 2.0));
         assert_eq!(between.keys().collect::<Vec<_>>(), ["BEGIN"]);
+        assert_eq!(sum(between, counted(1.0, 2.0))["BEGIN"].0.to_string(), "4");
     }
 
     #[test]

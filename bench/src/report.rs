@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::machine::{self, Costs};
 use crate::measured::{Measured, percentile};
-use crate::postgres::{Figures, Statements};
+use crate::postgres::Figures;
 use crate::run::Used;
 
 /// Everything there is to say.
@@ -20,8 +20,6 @@ pub(crate) struct Report {
     pub(crate) used: Used,
     pub(crate) measured: Measured,
     pub(crate) stopped_in: Duration,
-    /// What PostgreSQL ran, where that was counted.
-    pub(crate) statements: Option<Statements>,
 }
 
 /// The histogram of the store's operations, without its suffix.
@@ -160,7 +158,7 @@ impl Report {
             count(syncs) / sign_ins
         )?;
         writeln!(to, "  rows         {:.1} KB a sign-in, with their indexes", count(size) / sign_ins / 1e3)?;
-        let Some(statements) = &self.statements else { return Ok(()) };
+        let Some(statements) = &self.used.statements else { return Ok(()) };
         let calls: f64 = statements.values().map(|(calls, _)| calls).sum();
         writeln!(to, "  statements   {:.1} a sign-in; each: how many a sign-in, µs in the executor", calls / sign_ins)?;
         let mut statements: Vec<_> = statements.iter().collect();

@@ -1,17 +1,19 @@
 //! One run: servers are started, people sign in, and what that cost is read before and after.
 
 use std::io;
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
+use testkit::folder::TempFolder;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::Options;
 use crate::client::Person;
-use crate::machine::{self, Costs, Folder};
+use crate::machine::{self, Costs};
 use crate::measured::{Measured, Meter};
-use crate::postgres::{Counting, Database, Figures, Statements, between};
+use crate::postgres::{Counting, Database, Figures, Statements, between, sum};
 use crate::report::Report;
 use crate::server::{Metrics, Place, Server};
 use crate::sink::Sink;
@@ -35,7 +37,7 @@ pub(crate) async fn run(
 pub(crate) struct Running<'a> {
     database: Option<&'a Database>,
     counting: Counting,
-    folder: Folder,
+    folder: TempFolder,
     disk: String,
     clients: u32,
     servers: Vec<Server>,
@@ -45,7 +47,6 @@ pub(crate) struct Running<'a> {
     receiving: JoinSet<()>,
     used: Used,
     measured: Measured,
-    statements: Option<Statements>,
 }
 
 /// What was used while it was measured.
@@ -60,6 +61,8 @@ pub(crate) struct Used {
     pub(crate) load: Duration,
     pub(crate) metrics: Metrics,
     pub(crate) database: Option<Figures>,
+    /// What PostgreSQL ran, where that was counted.
+    pub(crate) statements: Option<Statements>,
 }
 
 impl<'a> Running<'a> {
@@ -111,7 +114,6 @@ impl<'a> Running<'a> {
             receiving,
             used: Used::default(),
             measured: Measured::default(),
-            statements: None,
         })
     }
 
@@ -120,17 +122,13 @@ impl<'a> Running<'a> {
     pub(crate) async fn measure(&mut self, warm_up: Duration, measured: Duration) -> io::Result<f64> {
         self.meter.run();
         sleep(warm_up).await;
-        let run_before = self.counted().await?;
-        let before = Moment::now(&self.servers, self.database).await?;
+        let before = self.moment().await?;
         let began = Instant::now();
         self.meter.count();
         sleep(measured).await;
         self.meter.rest();
         let time = began.elapsed();
-        let after = Moment::now(&self.servers, self.database).await?;
-        if let (Some(before), Some(after)) = (run_before, self.counted().await?) {
-            self.statements = Some(between(&before, after));
-        }
+        let after = self.moment().await?;
         self.used.add(after.since(&before, time));
         let measured = self.meter.take();
         let rate = measured.sign_ins() / time.as_secs_f64();
@@ -138,11 +136,19 @@ impl<'a> Running<'a> {
         Ok(rate)
     }
 
-    async fn counted(&self) -> io::Result<Option<Statements>> {
-        match self.database {
-            Some(database) => database.counted(self.counting).await,
-            None => Ok(None),
+    /// What was used until now.
+    async fn moment(&self) -> io::Result<Moment> {
+        let load = machine::costs("self")?;
+        let server = costs(&self.servers)?;
+        let (database, statements) = match self.database {
+            Some(database) => (Some(database.figures().await?), database.counted(self.counting).await?),
+            None => (None, None),
+        };
+        let mut nodes = Vec::new();
+        for server in &self.servers {
+            nodes.push(server.metrics().await?);
         }
+        Ok(Moment { server, load, metrics: Metrics::of_all(nodes), database, statements })
     }
 
     /// Stops them, and tells what came of all that was measured.
@@ -172,7 +178,6 @@ impl<'a> Running<'a> {
             used: self.used,
             measured: self.measured,
             stopped_in,
-            statements: self.statements,
         })
     }
 }
@@ -183,11 +188,17 @@ impl Used {
         self.server += other.server;
         self.written += other.written;
         self.load += other.load;
-        self.metrics = Metrics::of_all([std::mem::take(&mut self.metrics), other.metrics]);
-        self.database = match (self.database, other.database) {
-            (Some(database), Some(other)) => Some(database.and(other)),
-            (database, other) => database.or(other),
-        };
+        self.metrics = Metrics::of_all([mem::take(&mut self.metrics), other.metrics]);
+        self.database = both(self.database, other.database, Figures::and);
+        self.statements = both(self.statements.take(), other.statements, sum);
+    }
+}
+
+/// What `sum` makes of two, or the one that there is.
+fn both<T>(one: Option<T>, other: Option<T>, sum: fn(T, T) -> T) -> Option<T> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(sum(one, other)),
+        (one, other) => one.or(other),
     }
 }
 
@@ -197,23 +208,10 @@ struct Moment {
     load: Costs,
     metrics: Metrics,
     database: Option<Figures>,
+    statements: Option<Statements>,
 }
 
 impl Moment {
-    async fn now(servers: &[Server], database: Option<&Database>) -> io::Result<Self> {
-        let load = machine::costs("self")?;
-        let server = costs(servers)?;
-        let database = match database {
-            Some(database) => Some(database.figures().await?),
-            None => None,
-        };
-        let mut nodes = Vec::new();
-        for server in servers {
-            nodes.push(server.metrics().await?);
-        }
-        Ok(Self { server, load, metrics: Metrics::of_all(nodes), database })
-    }
-
     /// What was used since `before`, in `time`.
     fn since(self, before: &Self, time: Duration) -> Used {
         Used {
@@ -223,6 +221,7 @@ impl Moment {
             load: self.load.processor.saturating_sub(before.load.processor),
             metrics: self.metrics.since(&before.metrics),
             database: self.database.zip(before.database).map(|(after, before)| after.since(before)),
+            statements: before.statements.as_ref().zip(self.statements).map(|(before, after)| between(before, after)),
         }
     }
 }

@@ -1,8 +1,9 @@
-//! A folder of a test's own.
+//! A folder of a test's or a measurement's own.
 
 #![expect(clippy::expect_used, reason = "in a test kit, what cannot go on fails the test")]
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -17,13 +18,21 @@ impl TempFolder {
     /// If the system gives none.
     #[must_use]
     pub fn new() -> Self {
+        Self::inside(&std::env::temp_dir()).expect("a temporary folder can be made")
+    }
+
+    /// The same, in `parent`.
+    ///
+    /// # Errors
+    /// If none can be made there.
+    pub fn inside(parent: &Path) -> io::Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let folder = std::env::temp_dir().join(format!("countersign-test-{}-{number}", std::process::id()));
+        let folder = parent.join(format!("countersign-test-{}-{number}", std::process::id()));
         // Left by a process of the same number that was killed.
         let _ = fs::remove_dir_all(&folder);
-        fs::create_dir(&folder).expect("a temporary folder can be made");
-        Self(folder)
+        fs::create_dir(&folder)?;
+        Ok(Self(folder))
     }
 
     /// Where it is.
